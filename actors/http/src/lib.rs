@@ -1,0 +1,1 @@
+//! HTTP downstreams for seawall, on awc.

@@ -1,0 +1,5 @@
+//! A resilient client runtime for Rust services built on actix.
+
+pub mod config;
+pub mod policy;
+pub mod units;

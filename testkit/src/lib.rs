@@ -1,0 +1,1 @@
+//! Misbehaving servers, fault proxies, scripted downstreams and mocks for tests with seawall.
