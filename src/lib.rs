@@ -1,5 +1,10 @@
 //! A resilient client runtime for Rust services built on actix.
 
+pub mod call;
 pub mod config;
+pub mod downstream;
 pub mod policy;
 pub mod units;
+
+pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};
+pub use downstream::{Downstream, Failure};

@@ -1,0 +1,98 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Context;
+
+/// One attempt at a call: what a kind is told of it, and what it tells back.
+#[derive(Debug)]
+pub struct Attempt {
+    service: Arc<str>,
+    call: &'static str,
+    number: u32,
+    deadline: Instant,
+    context: Option<Context>,
+    sent: AtomicBool,
+    reply_bytes: AtomicUsize,
+}
+
+impl Attempt {
+    /// An attempt outside of any pipeline, for a kind's own tests: the first, without a context.
+    pub fn new(service: impl Into<Arc<str>>, call: &'static str, deadline: Instant) -> Self {
+        Self::numbered(service.into(), call, 1, deadline, None)
+    }
+
+    pub(crate) fn numbered(
+        service: Arc<str>,
+        call: &'static str,
+        number: u32,
+        deadline: Instant,
+        context: Option<Context>,
+    ) -> Self {
+        Self {
+            service,
+            call,
+            number,
+            deadline,
+            context,
+            sent: AtomicBool::new(false),
+            reply_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &Arc<str> {
+        &self.service
+    }
+
+    /// The call's name.
+    pub fn call(&self) -> &'static str {
+        self.call
+    }
+
+    /// 1 for the first try, 2 for the first retry.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// When the attempt is given up. The pipeline enforces it; a kind passes it on.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// The time left.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The context of the call: tenant, trace, and what else goes out on the wire.
+    pub fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
+    /// Says that from now on the request may reach the other side. A kind calls it before the first byte is handed to
+    /// the transport: until then a timeout or a cancellation is known to have changed nothing.
+    pub fn mark_sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    /// Whether the request may have reached the other side.
+    pub fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Says how large the reply is, in bytes: what it weighs in a cache that is bounded by bytes.
+    pub fn set_reply_bytes(&self, bytes: usize) {
+        self.reply_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply_bytes.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,71 @@
+use std::{fmt, future::Future};
+
+use serde::de::DeserializeOwned;
+
+use super::{Failure, OpenContext, OpenError};
+
+/// A kind of downstream: how its pool is opened, checked and closed.
+///
+/// The value is one shard's pool. It never leaves the thread it was opened on, so it may be `!Send`; implementors write
+/// plain `async fn`s.
+pub trait Downstream: Sized + 'static {
+    /// The word for this kind in `kind = ".."` of a service's settings.
+    const KIND: &'static str;
+
+    /// What this kind changes of the library's defaults, as TOML at a service's level; anything written beats it.
+    const DEFAULTS: &'static str = "";
+
+    /// The kind's own settings of a service, read from the same table as the library's.
+    ///
+    /// Validate while reading (`#[serde(try_from = "..")]`), so that a value of this type is a right one. Two equal
+    /// values mean that a reload may keep the pool.
+    type Settings: DeserializeOwned + PartialEq + Clone + Send + Sync + 'static;
+
+    /// Opens one shard's pool. Bounded by the service's `connect_timeout`.
+    ///
+    /// # Errors
+    /// When the pool cannot be used; it is opened again with backoff.
+    fn open(
+        settings: &Self::Settings,
+        context: &OpenContext,
+    ) -> impl Future<Output = Result<Self, OpenError>>;
+
+    /// Asks the downstream whether it is well: once a service, not once a shard, each `health.interval`.
+    ///
+    /// # Errors
+    /// When it is not; several in a row reopen the pool.
+    fn check(&self) -> impl Future<Output = Result<(), Failure>> {
+        async { Ok(()) }
+    }
+
+    /// Closes the pool. Attempts may still hold it.
+    fn close(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
+    /// Where these settings point to, for people to read.
+    fn endpoints(settings: &Self::Settings) -> Vec<EndpointAddress>;
+}
+
+/// The address of one endpoint of a service, without any secret: `https://users.internal:443`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct EndpointAddress(String);
+
+impl EndpointAddress {
+    /// An address as people should see it.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self(address.into())
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
