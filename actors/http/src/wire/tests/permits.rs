@@ -1,0 +1,159 @@
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{server::Server, *};
+
+#[test]
+fn bare_awc_limits_each_client_and_calls_a_full_pool_a_timeout() {
+    run(async {
+        let server = Server::plain().await;
+        let client = || {
+            awc::Client::builder()
+                .connector(awc::Connector::new().limit(1))
+                .timeout(Duration::from_millis(100))
+                .finish()
+        };
+        let (a, b) = (client(), client());
+        let wait = format!("{}/wait", server.url);
+        let (first, second, third) =
+            tokio::join!(a.get(&wait).send(), b.get(&wait).send(), a.get(&wait).send());
+        assert_eq!(server.accepted(), 2, "the limit is a client's");
+        for answer in [first.map(drop), second.map(drop), third.map(drop)] {
+            assert!(matches!(answer, Err(SendRequestError::Timeout)), "a full pool looks like a slow server");
+        }
+    });
+}
+
+#[test]
+fn two_threads_share_one_limit_and_a_full_pool_is_told_in_time() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits_of(1, 1, Duration::from_millis(50))).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        let holding = async {
+            let (_, answer) = one.get("/wait").await;
+            answer.unwrap()
+        };
+        let refused = async {
+            until("the first arrives", || server.requests() == 1).await;
+            let started = Instant::now();
+            let error = other.fails().await;
+            assert!(matches!(cause(&error), Cause::PoolTimeout { max: 1, .. }), "{error:?}");
+            assert!(error.to_string().contains("pool.max"), "{error}");
+            assert!(started.elapsed() >= Duration::from_millis(50));
+            assert!(started.elapsed() < Duration::from_millis(500));
+            server.go();
+        };
+        let (body, ()) = tokio::join!(holding, refused);
+        assert_eq!(body, "fine");
+        assert_eq!((server.accepted(), wires.counts().pool_timeouts), (1, 1));
+    });
+}
+
+#[test]
+fn an_idle_connection_is_given_up_to_a_thread_that_waits() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits(1)).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        one.ok().await;
+        assert_eq!(wires.permits().idle(), 1);
+        other.ok().await;
+        one.ok().await;
+        assert_eq!((server.accepted(), wires.counts().closed_given_up), (3, 2));
+        assert_eq!(wires.permits().in_use(), 1);
+    });
+}
+
+#[test]
+fn a_connection_whose_request_ends_goes_to_who_waits() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits(1)).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        let holding = async {
+            let (_, answer) = one.get("/wait").await;
+            answer.unwrap();
+        };
+        let waiting = async {
+            until("the first arrives", || server.requests() == 1).await;
+            other.ok().await;
+        };
+        let watching = async {
+            until("the second waits", || wires.permits().waiting() == 1).await;
+            server.go();
+        };
+        tokio::join!(holding, waiting, watching);
+        assert_eq!(wires.counts().closed_given_up, 1);
+        assert_eq!(wires.permits().waiting(), 0);
+    });
+}
+
+#[test]
+fn across_real_threads_too() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits(1)).unwrap();
+        let here = Client::of(&wires);
+        here.ok().await;
+        let there = actix_rt::Arbiter::new();
+        let (done, seen) = tokio::sync::oneshot::channel();
+        let elsewhere = wires.clone();
+        there.spawn_fn(move || {
+            actix_rt::spawn(async move {
+                Client::of(&elsewhere).ok().await;
+                let _ = done.send(());
+            });
+        });
+        seen.await.unwrap();
+        assert_eq!(wires.counts().closed_given_up, 1);
+        there.stop();
+        there.join().unwrap();
+        until("its connection is gone with it", || wires.permits().in_use() == 0).await;
+        here.ok().await;
+    });
+}
+
+#[test]
+fn permits_come_back_from_requests_that_are_dropped_at_any_point() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits(2));
+        for polls in 0..12 {
+            let mut request = Box::pin(client.get("/wait"));
+            for _ in 0..polls {
+                assert!((&mut request).now_or_never().is_none());
+                tokio::task::yield_now().await;
+            }
+            drop(request);
+            assert_eq!((client.wires().permits().in_use(), client.wires().permits().waiting()), (0, 0));
+        }
+        client.ok().await;
+    });
+}
+
+#[test]
+fn waiters_are_served_in_order() {
+    run(async {
+        let server = Server::plain().await;
+        let permits = permits(1);
+        let wires = Wires::new(settings(&server.url), permits.clone()).unwrap();
+        let order = std::cell::RefCell::new(Vec::new());
+        let first = permits.acquire().await.unwrap();
+        let requests = futures_util::future::join_all((0..5).map(|at| {
+            let (wires, order) = (&wires, &order);
+            async move {
+                let client = Client::of(wires);
+                client.ok().await;
+                order.borrow_mut().push(at);
+            }
+        }));
+        let (_, ()) = tokio::join!(requests, async {
+            until("all wait", || permits.waiting() == 5).await;
+            drop(first);
+        });
+        assert_eq!(order.into_inner(), [0, 1, 2, 3, 4]);
+    });
+}
