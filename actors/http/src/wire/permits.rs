@@ -18,10 +18,12 @@ use tokio::{
 /// Made once a service and shared by its threads. A connection holds its [`Permit`] from before it is made until it is
 /// closed, idle or not, so the count is one that the server can rely on. Who finds none free waits, in order of
 /// arrival and at most the acquire timeout; and asks the thread with the most idle connections to close one. A thread
-/// whose request ends while somebody waits closes that connection rather than keep it.
+/// whose request ends while others wait passes the connection on to one of its own that waits, and closes it for
+/// another thread's only if it has more than its fair share, or nobody waiting itself.
 ///
-/// A closed connection is a handshake that somebody pays for, so this is for threads with uneven load, not for steady
-/// overload: let the bulkhead admit no more calls than there are permits, and it is the only queue.
+/// A connection cannot change its thread, and a closed one is a handshake that somebody pays for. Passing on keeps
+/// overload from turning every request into a handshake; the fair share keeps it from starving a thread that has no
+/// connection yet. Still, let the bulkhead admit no more calls than there are permits, and it is the only queue.
 pub(crate) struct ConnectionPermits {
     max: usize,
     acquire_timeout: Duration,
@@ -119,11 +121,20 @@ impl ConnectionPermits {
         signal
     }
 
-    /// Takes a permit, waiting for one if need be. Dropped, it leaves the queue.
-    pub(super) async fn acquire(&self) -> Result<Permit, Exhausted> {
-        if let Ok(held) = self.open.clone().try_acquire_owned() {
-            return Ok(Permit { _held: held });
-        }
+    /// How many connections a thread may keep to itself while others wait: its part of them, rounded up; none where
+    /// there are more threads than connections.
+    pub(super) fn fair_share(&self) -> usize {
+        let shards = self.shards.lock().iter().filter(|shard| shard.strong_count() > 0).count().max(1);
+        if shards > self.max { 0 } else { self.max.div_ceil(shards) }
+    }
+
+    /// Takes a permit if one is free and nobody waits for it.
+    pub(super) fn try_acquire(&self) -> Option<Permit> {
+        self.open.clone().try_acquire_owned().ok().map(|held| Permit { _held: held })
+    }
+
+    /// Waits for a permit. Dropped, it leaves the queue.
+    pub(super) async fn wait(&self) -> Result<Permit, Exhausted> {
         // Counted before idle connections are looked for, as a thread counts one idle before it looks for who waits:
         // one of the two sees the other.
         let _waiting = Waiting::enter(&self.waiting);

@@ -42,7 +42,23 @@ struct State {
     looking: bool,
     /// Counts the look-ups that ended, so that who waits for one knows that it did.
     round: u64,
-    failed: Option<(io::ErrorKind, String)>,
+    failed: Option<Failed>,
+}
+
+/// What is needed to tell each who waits; an `io::Error` cannot be cloned.
+struct Failed {
+    code: Option<i32>,
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl Failed {
+    fn error(&self) -> io::Error {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(self.kind, self.text.clone()),
+        }
+    }
 }
 
 struct Known {
@@ -89,9 +105,9 @@ impl Resolver {
                 let renew = known.is_none_or(|known| known.doubted || known.at.elapsed() >= FRESH);
                 if addresses.is_none()
                     && joined.is_some_and(|joined| joined != state.round)
-                    && let Some((kind, text)) = &state.failed
+                    && let Some(failed) = &state.failed
                 {
-                    return Err(io::Error::new(*kind, text.clone()));
+                    return Err(failed.error());
                 }
                 if renew && !state.looking {
                     state.looking = true;
@@ -143,7 +159,10 @@ impl Drop for Looking<'_> {
             Some(Ok(addresses)) => {
                 state.known = Some(Known { addresses: addresses.into(), at: Instant::now(), doubted: false });
             }
-            Some(Err(error)) => state.failed = Some((error.kind(), error.to_string())),
+            Some(Err(error)) => {
+                let (code, kind) = (error.raw_os_error(), error.kind());
+                state.failed = Some(Failed { code, kind, text: error.to_string() });
+            }
             None => {}
         }
         drop(state);

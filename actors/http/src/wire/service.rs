@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use super::{
     Cause, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
     dial::dial,
-    permits::Permit,
+    permits::Exhausted,
     resolve::Resolver,
-    shard::Shard,
+    shard::{Shard, Waited},
     stats::WireStats,
     stream::{Socket, WireStream},
     tls::Tls,
@@ -67,19 +67,13 @@ impl Wires {
         &self.stats
     }
 
-    /// Makes a connection, or says why not. The two waits have a limit each: for a permit, which is our own affair,
-    /// the acquire timeout; for the connection, the connect timeout. The turn to connect counts to the latter: it is
-    /// waited for because earlier connections are slow to be made.
-    async fn connect(&self) -> Result<(Socket, Permit), Cause> {
-        let permit = self
-            .permits
-            .acquire()
-            .await
-            .map_err(|exhausted| Cause::PoolTimeout { waited: exhausted.waited, max: exhausted.max })?;
+    /// Makes a connection, or says why not. The turn to connect is waited for within the connect timeout: it takes
+    /// long only where earlier connections are slow to be made.
+    async fn connect(&self) -> Result<Socket, Cause> {
         let stage = Cell::new(Stage::Turn);
         let limit = self.settings.connect_timeout;
         match timeout(limit, self.open(&stage)).await {
-            Ok(Ok(socket)) => Ok((socket, permit)),
+            Ok(Ok(socket)) => Ok(socket),
             Ok(Err(error)) => Err(self.failed(Cause::of(stage.get(), error), stage.get())),
             Err(_) => Err(self.failed(Cause::ConnectTimeout { stage: stage.get(), limit }, stage.get())),
         }
@@ -119,9 +113,8 @@ impl Wire {
         Self(Shard::new(wires.clone()))
     }
 
-    /// An awc client over these connections that decides nothing itself: no redirects, no timeouts, no age of
-    /// connections of its own. Its limit is that of the permits: with it, requests of one thread beyond that number
-    /// wait for each other's connections inside awc instead of closing and opening them in turn.
+    /// An awc client over these connections that decides nothing itself: no redirects, and no timeouts, limit or age
+    /// of connections of its own.
     ///
     /// # Errors
     /// If awc cannot be built, which happens only where another crate in the program turned on awc's own TLS and the
@@ -134,7 +127,7 @@ impl Wire {
         let build = || {
             let connector = awc::Connector::new()
                 .connector(wire)
-                .limit(permits.max())
+                .limit(0)
                 // Never the first to speak: ours names the stage.
                 .timeout(ours + Duration::from_secs(60))
                 .conn_keep_alive(NEVER)
@@ -146,6 +139,28 @@ impl Wire {
                            provider; install one (rustls::crypto::ring::default_provider().install_default())";
             SetupError::new("kind", problem.into())
         })
+    }
+
+    /// Keeps no connection any more: closes the idle ones now, and the others when their requests end. For a pool that
+    /// is replaced or drained.
+    pub(crate) fn retire(&self) {
+        self.0.retire();
+    }
+
+    /// A connection for the request that is polled here. The two waits have a limit each: for the right to a
+    /// connection, which is our own affair, the acquire timeout; for making it, the connect timeout.
+    async fn obtain(&self) -> Result<WireStream, Cause> {
+        let shard = &self.0;
+        let permit = match shard.wires().permits().try_acquire() {
+            Some(permit) => permit,
+            None => match shard.wait().await {
+                Ok(Waited::Permit(permit)) => permit,
+                Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
+                Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
+            },
+        };
+        let socket = shard.wires().connect().await?;
+        Ok(WireStream::new(socket, permit, shard))
     }
 
     /// What this thread shares with the service's others.
@@ -162,23 +177,17 @@ impl Service<ConnectInfo<Uri>> for Wire {
     actix_service::always_ready!();
 
     fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
-        let shard = self.0.clone();
+        let wire = self.clone();
         Box::pin(async move {
-            let wires = shard.wires();
             let uri = request.request();
-            let connected = match wires.target().made(uri) {
-                true => wires.connect().await,
+            let obtained = match wire.wires().target().made(uri) {
+                true => wire.obtain().await,
                 false => Err(Cause::ForeignUri),
             };
-            match connected {
-                Ok((socket, permit)) => {
-                    Ok(Connection::new(uri.clone(), WireStream::new(socket, permit, &shard)))
-                }
-                Err(cause) => {
-                    wires.stats().failed(&cause);
-                    Err(ConnectFailure::new(wires.target(), cause).into())
-                }
-            }
+            obtained.map(|stream| Connection::new(uri.clone(), stream)).map_err(|cause| {
+                wire.wires().stats().failed(&cause);
+                ConnectFailure::new(wire.wires().target(), cause).into()
+            })
         })
     }
 }

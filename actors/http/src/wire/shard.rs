@@ -2,6 +2,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
+    pin::pin,
     rc::{Rc, Weak},
     sync::Arc,
     task::{Context, Poll},
@@ -9,15 +10,16 @@ use std::{
 };
 
 use tokio::{
+    sync::oneshot,
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    permits::ShardSignal,
+    permits::{Exhausted, Permit, ShardSignal},
     service::Wires,
     stats::{Counter, WireStats},
-    stream::Slot,
+    stream::{Open, Slot},
 };
 
 /// How long a connection has been idle before it is watched. A server's close is then seen at once; sooner watching
@@ -34,11 +36,22 @@ pub(super) struct Shard {
     wires: Arc<Wires>,
     signal: Arc<ShardSignal>,
     open: Cell<usize>,
+    retired: Cell<bool>,
+    /// Requests of this thread that wait for a connection, in order. Those that gave up are closed.
+    waiters: RefCell<VecDeque<oneshot::Sender<Open>>>,
     /// The longest idle one first.
     idle: RefCell<VecDeque<Rc<Slot>>>,
     /// When the reaper wakes next, unless it is woken; `None` for not at all.
     wakes: Cell<Option<Instant>>,
     reaper: RefCell<Option<JoinHandle<()>>>,
+}
+
+/// What a request waited for.
+pub(super) enum Waited {
+    /// The right to a new connection.
+    Permit(Permit),
+    /// A connection that has served before.
+    Connection(Open),
 }
 
 impl Shard {
@@ -47,6 +60,8 @@ impl Shard {
             signal: wires.permits().join(),
             wires,
             open: Cell::new(0),
+            retired: Cell::new(false),
+            waiters: RefCell::default(),
             idle: RefCell::default(),
             wakes: Cell::new(None),
             reaper: RefCell::new(None),
@@ -77,15 +92,54 @@ impl Shard {
         }
     }
 
-    /// A connection became idle: it is kept, or closed if it is too old, one too many, or wanted elsewhere.
+    /// Waits for a permit, or for a connection of this thread whose request has ended.
+    ///
+    /// # Errors
+    /// When neither came in time.
+    pub(super) async fn wait(&self) -> Result<Waited, Exhausted> {
+        let mut permit = pin!(self.wires.permits().wait());
+        loop {
+            let (pass, passed) = oneshot::channel();
+            {
+                let mut waiters = self.waiters.borrow_mut();
+                waiters.retain(|waiter| !waiter.is_closed());
+                waiters.push_back(pass);
+            }
+            tokio::select! {
+                biased;
+                Ok(open) = passed => {
+                    if !open.has_ended() {
+                        return Ok(Waited::Connection(open));
+                    }
+                    self.stats().closed_by_server.increment();
+                }
+                permit = &mut permit => return permit.map(Waited::Permit),
+            }
+        }
+    }
+
+    /// No connection is kept any more: the idle ones are closed, the others once they are.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        while self.close_first(&self.stats().closed_retired) {}
+    }
+
+    /// A connection became idle: it is kept, or passed on to a request that waits, or closed if it is too old, one
+    /// too many, or wanted elsewhere.
     pub(super) fn keep(&self, slot: Rc<Slot>) {
         let settings = self.wires.settings();
+        if self.retired.get() {
+            return self.close(&slot, &self.stats().closed_retired);
+        }
         if slot.opened().elapsed() >= settings.lifetime {
             return self.close(&slot, &self.stats().closed_lifetime);
         }
+        if self.pass_on(&slot) {
+            return;
+        }
         let due = self.due(&slot);
         self.idle.borrow_mut().push_back(slot);
-        // Counted before it is asked who waits: see `ConnectionPermits::acquire`.
+        // Counted before it is asked who waits: see `ConnectionPermits::wait`.
         self.count();
         if self.wires.permits().waiting() > 0 {
             self.close_first(&self.stats().closed_given_up);
@@ -96,6 +150,24 @@ impl Shard {
             self.wakes.set(Some(due));
             self.signal.wake.notify_one();
         }
+    }
+
+    /// Gives a connection to a request of this thread that waits, unless the thread has more than its share of them
+    /// while others wait too.
+    fn pass_on(&self, slot: &Slot) -> bool {
+        let permits = self.wires.permits();
+        let mut waiters = self.waiters.borrow_mut();
+        waiters.retain(|waiter| !waiter.is_closed());
+        if permits.waiting() > waiters.len() && self.open.get() > permits.fair_share() {
+            return false;
+        }
+        let Some(waiter) = waiters.pop_front() else { return false };
+        if let Some(open) = slot.take() {
+            self.stats().passed_on.increment();
+            // Should it give up before it takes it, the connection is closed with it.
+            drop(waiter.send(open));
+        }
+        true
     }
 
     /// A connection is no longer idle.

@@ -28,6 +28,8 @@ counters! {
     created,
     /// Requests that went over a connection that had served one before.
     reused,
+    /// Connections passed on to a request of the same thread that waited.
+    passed_on,
     /// Connections closed, by whomever.
     closed,
     /// Of the closed: idle for too long.
@@ -36,6 +38,8 @@ counters! {
     closed_lifetime,
     /// Of the closed: more idle ones than a thread keeps.
     closed_surplus,
+    /// Of the closed: no longer wanted, as the service's pool is being replaced.
+    closed_retired,
     /// Of the closed: ended by the server while idle.
     closed_by_server,
     /// Of the closed: given up to another request that waited.

@@ -1,12 +1,14 @@
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
+    mem::MaybeUninit,
     pin::Pin,
     rc::{Rc, Weak},
     task::{Context, Poll, Waker},
 };
 
 use actix_rt::net::{ActixStream, Ready};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -49,10 +51,13 @@ struct Lent {
     answered: bool,
 }
 
-/// An open socket and its permit: they go together. A check of HTTP's framing stands here when there is one, between
+/// An open socket and its permit: they go together, and wherever they end they are counted. A check of HTTP's framing stands here when there is one, between
 /// the socket and awc.
-struct Open {
+pub(super) struct Open {
     socket: Socket,
+    opened: Instant,
+    shard: Rc<Shard>,
+    /// Goes back after the socket is closed.
     _permit: Permit,
 }
 
@@ -64,14 +69,24 @@ pub(super) enum Socket {
 impl WireStream {
     /// A new connection, lent to the exchange inside which this is called.
     pub(super) fn new(socket: Socket, permit: Permit, shard: &Rc<Shard>) -> Self {
-        let slot = Rc::new(Slot {
-            open: RefCell::new(Some(Open { socket, _permit: permit })),
-            phase: RefCell::new(Phase::Lent(Lent { to: None, answered: false })),
-            opened: Instant::now(),
-            watched: Cell::new(false),
-            shard: shard.clone(),
-        });
         shard.opened();
+        Self::lent(Open { socket, opened: Instant::now(), shard: shard.clone(), _permit: permit }, false)
+    }
+
+    /// A connection that another request of this thread has done with.
+    pub(super) fn passed_on(open: Open) -> Self {
+        Self::lent(open, true)
+    }
+
+    fn lent(open: Open, reused: bool) -> Self {
+        let slot = Rc::new(Slot {
+            opened: open.opened,
+            shard: open.shard.clone(),
+            open: RefCell::new(Some(open)),
+            // As if the last answer had just been read.
+            phase: RefCell::new(Phase::Lent(Lent { to: None, answered: reused })),
+            watched: Cell::new(false),
+        });
         slot.lend(Record::current());
         Self(slot)
     }
@@ -125,10 +140,13 @@ impl Slot {
 
     /// Takes the socket away, from awc too, and gives its permit back.
     pub(super) fn close(&self) {
+        drop(self.take());
+    }
+
+    /// Takes the socket away, from awc too, for another request.
+    pub(super) fn take(&self) -> Option<Open> {
         self.phase.replace(Phase::Gone);
-        if self.open.take().is_some() {
-            self.shard.closed();
-        }
+        self.open.take()
     }
 
     /// Whether the reaper hears of it when this idle connection ends.
@@ -145,11 +163,16 @@ impl Slot {
         self.poll((), |socket| socket.poll_read(cx, &mut byte)).map(|_| ())
     }
 
-    /// awc is about to read.
+    /// awc is about to read; from an idle connection, that is its look whether the connection is still alive.
     fn reading(self: &Rc<Self>) {
-        let idle = matches!(*self.phase.borrow(), Phase::Idle(_));
-        if idle {
-            self.lend(Record::current());
+        if self.idle_since().is_none() {
+            return;
+        }
+        self.lend(Record::current());
+        let ended = self.open.borrow().as_ref().is_some_and(|open| open.socket.has_ended());
+        if ended {
+            self.shard.stats().closed_by_server.increment();
+            self.close();
         }
     }
 
@@ -277,11 +300,27 @@ impl Socket {
         }
     }
 
+    /// Asks the system whether the server has closed the connection. tokio knows only what the last turn of its
+    /// reactor saw, which on a busy thread is old enough to send a request into a closed connection. Half a
+    /// microsecond for each reuse.
+    fn has_ended(&self) -> bool {
+        match SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(waiting) => waiting == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
         }
+    }
+}
+
+impl Open {
+    pub(super) fn has_ended(&self) -> bool {
+        self.socket.has_ended()
     }
 }
 
@@ -291,5 +330,6 @@ impl Drop for Open {
         if let Socket::Tls(tls) = &mut self.socket {
             let _ = Pin::new(tls).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
+        self.shard.closed();
     }
 }

@@ -6,6 +6,8 @@
 
 use std::{env, fmt, fs, sync::Arc};
 
+use actix_http::error::ParseError;
+use awc::error::SendRequestError;
 use parking_lot::Mutex;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -185,6 +187,16 @@ pub(crate) enum TlsReason {
 }
 
 impl TlsReason {
+    /// Finds why TLS broke off under a request. A server that speaks TLS 1.3 judges our certificate when our handshake
+    /// is over, so its refusal meets the request; the server has not looked at that.
+    pub(crate) fn find(error: &SendRequestError) -> Option<Self> {
+        let error = match error {
+            SendRequestError::Send(error) | SendRequestError::Response(ParseError::Io(error)) => error,
+            _ => return None,
+        };
+        error.get_ref()?.downcast_ref().map(Self::of)
+    }
+
     pub(super) fn of(error: &rustls::Error) -> Self {
         use CertificateError as Bad;
         match error {

@@ -98,6 +98,7 @@ fn no_more_connections_are_made_at_once_than_allowed() {
         let mut storm = Box::pin(futures_util::future::join_all((0..20).map(|_| client.get("/ok"))));
         assert!((&mut storm).now_or_never().is_none());
         assert_eq!(client.wires().permits().connecting(), 2);
+        assert_eq!((client.wires().permits().in_use(), client.wires().permits().max()), (20, 20));
         drop(storm);
         assert_eq!((client.wires().permits().connecting(), client.wires().permits().in_use()), (0, 0));
         drop(queued);

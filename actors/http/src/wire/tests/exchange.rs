@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,5 +103,50 @@ fn a_stale_connection_is_told_from_a_server_that_hangs_up() {
         let (exchange, answer) = client.get("/ok").await;
         assert_eq!(answer.unwrap(), "fine");
         assert!(!exchange.looks_stale());
+    });
+}
+
+/// A server on a thread of its own, which closes the connection that it answered on when told to. To tell it keeps the
+/// calling thread, and so its reactor, until that is done: as a busy thread's would be kept.
+fn closes_when_told() -> (String, impl Fn()) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = std::sync::mpsc::sync_channel::<()>(0);
+    let (closed, closes) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        while let Ok((mut socket, _)) = listener.accept() {
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine");
+            if told.recv().is_err() {
+                return;
+            }
+            drop(socket);
+            let _ = closed.send(());
+        }
+    });
+    let close = move || {
+        tell.send(()).unwrap();
+        closes.recv().unwrap();
+    };
+    (url, close)
+}
+
+#[test]
+fn a_close_that_the_reactor_has_not_seen_yet_is_seen_before_the_next_request() {
+    run(async {
+        let (url, close) = closes_when_told();
+        let bare = awc::Client::default();
+        let mut response = bare.get(&url).send().await.unwrap();
+        response.body().await.unwrap();
+        close();
+        assert!(bare.get(&url).send().await.is_err(), "bare awc sends into the closed connection");
+
+        let (url, close) = closes_when_told();
+        let client = Client::new(settings(&url), permits(20));
+        for _ in 0..20 {
+            client.ok().await;
+            close();
+        }
+        assert_eq!(client.wires().counts().closed_by_server, 19);
     });
 }

@@ -53,6 +53,81 @@ fn two_threads_share_one_limit_and_a_full_pool_is_told_in_time() {
 }
 
 #[test]
+fn within_one_thread_too() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits_of(1, 1, Duration::from_millis(50)));
+        let refused = async {
+            until("the first arrives", || server.requests() == 1).await;
+            let error = client.fails().await;
+            assert!(matches!(cause(&error), Cause::PoolTimeout { .. }), "{error:?}");
+            server.go();
+        };
+        let ((_, answer), ()) = tokio::join!(client.get("/wait"), refused);
+        assert_eq!(answer.unwrap(), "fine");
+    });
+}
+
+#[test]
+fn requests_that_wait_take_over_the_connections_of_their_thread() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits(2));
+        futures_util::future::join_all((0..20).map(|_| client.ok())).await;
+        assert_eq!(server.accepted(), 2);
+        let counts = client.wires().counts();
+        assert_eq!((counts.created, counts.closed, counts.reused), (2, 0, 18));
+        assert_eq!(client.wires().permits().idle(), 2);
+    });
+}
+
+#[test]
+fn steady_overload_of_two_threads_turns_no_request_into_a_handshake() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits(4)).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        // The first has all four before the second comes, and never a moment without somebody waiting.
+        let busy = async |client: &Client| {
+            futures_util::future::join_all((0..10).map(async |_| {
+                for _ in 0..20 {
+                    client.ok().await;
+                }
+            }))
+            .await;
+        };
+        let late = async {
+            until("the first has all", || wires.permits().in_use() == 4).await;
+            busy(&other).await;
+        };
+        tokio::join!(busy(&one), late);
+        let counts = wires.counts();
+        assert!(counts.created < 40, "{counts:?}");
+        assert!(counts.closed_given_up >= 2, "the second got its share: {counts:?}");
+    });
+}
+
+#[test]
+fn a_retired_pool_keeps_nothing() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits(2));
+        client.ok().await;
+        let exchange = Exchange::new();
+        let mut response = exchange.run(client.request("/half").send()).await.unwrap();
+        client.get("/ok").await.1.unwrap();
+        assert_eq!((client.wires().permits().in_use(), client.wires().permits().idle()), (2, 1));
+        client.wire.retire();
+        assert_eq!((client.wires().permits().in_use(), client.wires().permits().idle()), (1, 0));
+        server.go();
+        assert_eq!(response.body().await.unwrap(), "fine");
+        drop(exchange);
+        assert_eq!(client.wires().permits().in_use(), 0);
+        assert_eq!(client.wires().counts().closed_retired, 2);
+    });
+}
+
+#[test]
 fn an_idle_connection_is_given_up_to_a_thread_that_waits() {
     run(async {
         let server = Server::plain().await;
@@ -141,7 +216,7 @@ fn waiters_are_served_in_order() {
         let permits = permits(1);
         let wires = Wires::new(settings(&server.url), permits.clone()).unwrap();
         let order = std::cell::RefCell::new(Vec::new());
-        let first = permits.acquire().await.unwrap();
+        let first = permits.try_acquire().unwrap();
         let requests = futures_util::future::join_all((0..5).map(|at| {
             let (wires, order) = (&wires, &order);
             async move {

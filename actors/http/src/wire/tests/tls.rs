@@ -230,7 +230,9 @@ fn a_client_certificate_is_shown_where_asked_for() {
 
         // In TLS 1.3 the server judges after the client is done, so this fails with the request.
         let (exchange, answer) = client(&server.url, trusted.only()).get("/ok").await;
-        assert!(answer.is_err() && !exchange.answered());
+        assert!(!exchange.answered());
+        let error = answer.unwrap_err();
+        assert_eq!(TlsReason::find(&error), Some(TlsReason::OursRefused), "{error:?}");
         assert_eq!(server.requests(), 1);
     });
 }
