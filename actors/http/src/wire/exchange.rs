@@ -3,6 +3,15 @@ use std::{
     rc::Rc,
 };
 
+use actix_http::header::HeaderMap;
+use awc::{
+    ClientResponse,
+    error::{PayloadError, SendRequestError},
+    http::StatusCode,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
 use super::stream::Slot;
 
 tokio::task_local! {
@@ -12,15 +21,23 @@ tokio::task_local! {
 /// One request and its answer, as seen from the connection.
 ///
 /// awc does not say which connection a request went over, nor whether a byte of it left. But it polls the connection in
-/// the caller's own task: so the request is polled inside [`Exchange::run`], and the streams that it touches note here
-/// what they see.
-///
-/// An exchange also says for how long the connection is in use, which awc does not tell either: **keep it until the
-/// answer's body has been read, or the answer dropped**. From then on, if awc still holds the connection, it holds it
-/// in its pool, and the connection may be reaped. A connection without an exchange, or one whose request has had no
-/// byte of an answer, never is.
+/// the caller's own task: so the request is polled inside [`Exchange::send`], and the stream that it touches notes here
+/// what it sees. An exchange is also for who gives up waiting: it still tells afterwards what was sent.
 pub(crate) struct Exchange(Rc<Record>);
 
+/// An answer whose body is still to come.
+///
+/// awc does not tell either when it has done with a connection. It holds it for as long as the response lives that it
+/// gave out, and from then on in its pool or not at all. So the response stays in here, and with it the connection is
+/// in use: only when both are dropped may it be passed on or reaped. Were that left to the caller, a response kept a
+/// moment too long could be read by somebody else.
+pub(crate) struct Answer<S> {
+    // Dropped in this order.
+    response: ClientResponse<S>,
+    _use: Use,
+}
+
+/// What the connection notes of an exchange.
 #[derive(Default)]
 pub(super) struct Record {
     sent: Cell<bool>,
@@ -29,14 +46,26 @@ pub(super) struct Record {
     slot: RefCell<Option<Rc<Slot>>>,
 }
 
+/// Dropped when awc holds nothing of the exchange any more, except a connection in its pool.
+struct Use(Rc<Record>);
+
 impl Exchange {
     pub(crate) fn new() -> Self {
         Self(Rc::default())
     }
 
-    /// Polls a request as this exchange's.
-    pub(crate) fn run<F: Future>(&self, request: F) -> impl Future<Output = F::Output> + use<F> {
-        CURRENT.scope(self.0.clone(), request)
+    /// Sends a request of the client that [`Wire::client`](super::Wire::client) made; once.
+    ///
+    /// # Errors
+    /// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
+    pub(crate) async fn send<S>(
+        &self,
+        request: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
+    ) -> Result<Answer<S>, SendRequestError> {
+        // Made before the request is polled, and so dropped after it, also when this is given up.
+        let held = Use(self.0.clone());
+        let response = CURRENT.scope(self.0.clone(), request).await?;
+        Ok(Answer { response, _use: held })
     }
 
     /// Whether any byte of the request was handed to the system: if not, the server cannot have seen it.
@@ -62,7 +91,27 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl<S> Answer<S> {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Answer<S> {
+    /// The next piece of the body; `None` at its end. Has no limit of size or time of its own.
+    ///
+    /// # Errors
+    /// awc's own.
+    pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, PayloadError>> {
+        self.response.next().await
+    }
+}
+
+impl Drop for Use {
     fn drop(&mut self) {
         if let Some(slot) = self.0.slot.take() {
             slot.settle(&self.0);
@@ -76,7 +125,7 @@ impl Record {
         CURRENT.try_with(Rc::clone).ok()
     }
 
-    /// Notes that the exchange goes over this connection from here on. A request that awc sends again counts as new.
+    /// Notes that the exchange goes over this connection from here on.
     pub(super) fn bind(&self, slot: &Rc<Slot>, reused: bool) {
         self.reused.set(reused);
         self.answered.set(false);

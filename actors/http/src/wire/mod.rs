@@ -14,8 +14,9 @@
 //!   order, and a thread with idle connections gives one up to a thread that waits.
 //! - [`Wires`] is what the threads of one service share: permits, the TLS configuration, the name's addresses, counts.
 //!   [`Wire`] is one thread's, and `!Send` like awc.
-//! - [`Exchange`] is one request's. Polled inside it, awc's streams note what became of the request: whether a byte of
-//!   it left, whether a byte of an answer came, whether the connection had been used before.
+//! - [`Exchange`] is one request's. Sent through it, the request leaves notes on what became of it: whether a byte of it
+//!   left, whether a byte of an answer came, whether the connection had been used before. [`Answer`] is what it brings,
+//!   and in whose lifetime the connection is nobody else's.
 //! - [`ConnectFailure`] is why there is no connection. It travels through awc's errors and is found again by
 //!   [`ConnectFailure::find`].
 //!
@@ -37,7 +38,7 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use exchange::Exchange;
+pub(crate) use exchange::{Answer, Exchange};
 pub(crate) use failure::{Cause, ConnectFailure, Stage};
 pub(crate) use permits::ConnectionPermits;
 pub(crate) use service::{Wire, Wires};

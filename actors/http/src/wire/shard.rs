@@ -107,8 +107,8 @@ impl Shard {
             }
             tokio::select! {
                 biased;
-                Ok(open) = passed => {
-                    if !open.has_ended() {
+                Ok(mut open) = passed => {
+                    if !open.is_spent() {
                         return Ok(Waited::Connection(open));
                     }
                     self.stats().closed_by_server.increment();

@@ -35,7 +35,7 @@ pub(super) struct Slot {
 
 /// What a connection is doing, as far as can be known without reading HTTP:
 ///
-/// - `Lent => Idle` when the exchange that used it ends, and its request has had an answer;
+/// - `Lent => Idle` when the exchange that used it ends, its request has had an answer, and awc has it in its pool;
 /// - `Idle => Lent` when awc touches it again, at the latest by looking whether it is still alive;
 /// - `Lent, Idle => Gone` when awc drops it, or the reaper takes the socket (only from `Idle`).
 enum Phase {
@@ -47,12 +47,12 @@ enum Phase {
 struct Lent {
     /// Whose; `None` where awc was polled outside any exchange, and the connection therefore is never idle.
     to: Option<Weak<Record>>,
-    /// Whether the last byte that passed was the server's.
+    /// Whether the last byte that passed was the server's: if not, a request waits for its answer.
     answered: bool,
 }
 
-/// An open socket and its permit: they go together, and wherever they end they are counted. A check of HTTP's framing stands here when there is one, between
-/// the socket and awc.
+/// An open socket and its permit: they go together, and wherever they end they are counted. A check of HTTP's framing
+/// stands here when there is one, between the socket and awc.
 pub(super) struct Open {
     socket: Socket,
     opened: Instant,
@@ -169,8 +169,8 @@ impl Slot {
             return;
         }
         self.lend(Record::current());
-        let ended = self.open.borrow().as_ref().is_some_and(|open| open.socket.has_ended());
-        if ended {
+        let spent = self.open.borrow().as_ref().is_some_and(|open| open.socket.is_spent());
+        if spent {
             self.shard.stats().closed_by_server.increment();
             self.close();
         }
@@ -300,12 +300,12 @@ impl Socket {
         }
     }
 
-    /// Asks the system whether the server has closed the connection. tokio knows only what the last turn of its
-    /// reactor saw, which on a busy thread is old enough to send a request into a closed connection. Half a
-    /// microsecond for each reuse.
-    fn has_ended(&self) -> bool {
+    /// Asks the system whether the server has closed the connection, or sent what nobody asked for. tokio knows only
+    /// what the last turn of its reactor saw, which on a busy thread is old enough to send a request into a closed
+    /// connection. One system call for each reuse. What waits to be decrypted may be of TLS itself, and is not judged.
+    fn is_spent(&self) -> bool {
         match SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(waiting) => waiting == 0,
+            Ok(waiting) => waiting == 0 || matches!(self, Self::Plain(_)),
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
     }
@@ -319,8 +319,12 @@ impl Socket {
 }
 
 impl Open {
-    pub(super) fn has_ended(&self) -> bool {
-        self.socket.has_ended()
+    /// Whether a connection that is passed on can take no request: what awc asks of those in its pool.
+    pub(super) fn is_spent(&mut self) -> bool {
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        let cx = &mut Context::from_waker(Waker::noop());
+        self.socket.is_spent() || Pin::new(&mut self.socket).poll_read(cx, &mut byte).is_ready()
     }
 }
 

@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -15,16 +16,35 @@ fn an_exchange_tells_a_first_use_from_a_reuse() {
     run(async {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(20));
-        let (first, _) = client.get("/ok").await;
+        let first = Exchange::new();
+        let mut kept = first.send(client.request("/ok").send()).await.unwrap();
+        read(&mut kept).await;
         assert_eq!((first.sent(), first.answered(), first.reused()), (true, true, false));
-        // Kept on, as by a caller that still decodes: the next request is told apart all the same.
-        let (second, _) = client.get("/ok").await;
+        // The answer is kept on, as by a caller that still decodes: awc reuses the connection all the same.
+        let second = Exchange::new();
+        let mut answer = second.send(client.request("/ok").send()).await.unwrap();
         assert_eq!((second.sent(), second.answered(), second.reused()), (true, true, true));
-        drop(first);
+        drop(kept);
         assert_eq!(client.wires().permits().idle(), 0, "the second has it");
-        drop(second);
+        read(&mut answer).await;
+        drop(answer);
         assert_eq!(client.wires().permits().idle(), 1);
         assert_eq!((server.accepted(), client.wires().counts().reused), (1, 1));
+    });
+}
+
+#[test]
+fn an_answer_dropped_half_read_takes_its_connection_with_it() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits(1));
+        let exchange = Exchange::new();
+        let answer = exchange.send(client.request("/half").send()).await.unwrap();
+        let mut waiting = Box::pin(client.get("/ok"));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(answer);
+        assert_eq!(waiting.await.1.unwrap(), "fine");
+        assert_eq!((server.accepted(), client.wires().counts().passed_on), (2, 0));
     });
 }
 
@@ -53,7 +73,7 @@ fn a_request_that_waits_for_its_answer_was_sent() {
         let client = Client::new(settings(&server.url), permits(20));
         let exchange = Exchange::new();
         let waiting =
-            tokio::time::timeout(Duration::from_millis(100), exchange.run(client.request("/wait").send()));
+            tokio::time::timeout(Duration::from_millis(100), exchange.send(client.request("/wait").send()));
         assert!(waiting.await.is_err());
         assert_eq!((exchange.sent(), exchange.answered()), (true, false));
         assert_eq!(client.wires().permits().in_use(), 0, "cancelled, it is closed");

@@ -64,10 +64,9 @@ fn a_connection_that_outlived_its_time_under_a_request_is_closed_after_it() {
         let (server, client) = paused_after_one_request(|wire| wire.lifetime = Duration::from_secs(10)).await;
         tokio::time::resume();
         let exchange = Exchange::new();
-        let waiting = exchange.run(client.request("/wait").send());
         let answer = async {
-            let mut response = waiting.await.unwrap();
-            response.body().await.unwrap()
+            let mut answer = exchange.send(client.request("/wait").send()).await.unwrap();
+            read(&mut answer).await
         };
         let later = async {
             until("it arrives", || server.requests() == 2).await;
@@ -83,7 +82,6 @@ fn a_connection_that_outlived_its_time_under_a_request_is_closed_after_it() {
         };
         let (body, ()) = tokio::join!(answer, later);
         assert_eq!(body, "fine");
-        drop(exchange);
         until("the server sees it close", || server.open() == 0).await;
         assert_eq!(client.wires().counts().closed_lifetime, 1);
     });
@@ -96,7 +94,8 @@ fn an_answer_half_read_is_in_use() {
             paused_after_one_request(|wire| wire.lifetime = Duration::from_secs(24 * 3600)).await;
         tokio::time::resume();
         let exchange = Exchange::new();
-        let mut response = exchange.run(client.request("/half").send()).await.unwrap();
+        let mut answer = exchange.send(client.request("/half").send()).await.unwrap();
+        drop(exchange);
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(3600)).await;
         for _ in 0..1_000 {
@@ -104,11 +103,9 @@ fn an_answer_half_read_is_in_use() {
         }
         assert_eq!(client.wires().permits().idle(), 0);
         tokio::time::resume();
-        let (body, ()) = tokio::join!(response.body(), async {
-            server.go();
-        });
-        assert_eq!(body.unwrap(), "fine");
-        drop(exchange);
+        server.go();
+        assert_eq!(read(&mut answer).await, "fine");
+        drop(answer);
         assert_eq!((server.open(), client.wires().permits().idle()), (1, 1));
     });
 }
@@ -118,16 +115,14 @@ fn a_connection_that_the_server_closes_while_idle_does_not_stay_half_closed() {
     run(async {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(20));
-        let (exchange, answer) = client.get("/ok-then-close").await;
+        let (_, answer) = client.get("/ok-then-close").await;
         assert_eq!(answer.unwrap(), "fine");
-        drop(exchange);
         assert_eq!(client.wires().permits().idle(), 1);
         server.go();
         until("it is noticed", || client.wires().counts().closed_by_server == 1).await;
         assert_eq!(client.wires().permits().in_use(), 0);
         // And watched from then on, not only looked at once.
-        let (exchange, _) = client.get("/ok-then-close").await;
-        drop(exchange);
+        client.get("/ok-then-close").await.1.unwrap();
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         assert_eq!(client.wires().permits().idle(), 1);
         tokio::time::pause();

@@ -9,9 +9,11 @@ mod tls;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use awc::error::SendRequestError;
+use awc::error::{PayloadError, SendRequestError};
+use bytes::Bytes;
+use futures_util::Stream;
 
-use super::{Cause, ConnectFailure, ConnectionPermits, Exchange, Target, Wire, WireSettings, Wires};
+use super::{Answer, Cause, ConnectFailure, ConnectionPermits, Exchange, Target, Wire, WireSettings, Wires};
 
 /// Runs a test as an actix thread would.
 fn run(test: impl Future<Output = ()>) {
@@ -81,11 +83,9 @@ impl Client {
     /// The whole of a request, as the kind is to make it.
     async fn get(&self, path: &str) -> (Exchange, Result<String, SendRequestError>) {
         let exchange = Exchange::new();
-        let answer = match exchange.run(self.request(path).send()).await {
-            Ok(mut response) => Ok(match response.body().await {
-                Ok(body) => String::from_utf8_lossy(&body).into_owned(),
-                Err(error) => format!("body: {error}"),
-            }),
+        let answer = exchange.send(self.request(path).send()).await;
+        let answer = match answer {
+            Ok(mut answer) => Ok(read(&mut answer).await),
             Err(error) => Err(error),
         };
         (exchange, answer)
@@ -101,6 +101,16 @@ impl Client {
         assert!(!exchange.sent());
         answer.unwrap_err()
     }
+}
+
+async fn read<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin>(answer: &mut Answer<S>) -> String {
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("content-length"));
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await {
+        body.extend_from_slice(&chunk.unwrap());
+    }
+    String::from_utf8(body).unwrap()
 }
 
 fn cause(error: &SendRequestError) -> &Cause {

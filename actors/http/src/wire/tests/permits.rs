@@ -114,14 +114,14 @@ fn a_retired_pool_keeps_nothing() {
         let client = Client::new(settings(&server.url), permits(2));
         client.ok().await;
         let exchange = Exchange::new();
-        let mut response = exchange.run(client.request("/half").send()).await.unwrap();
+        let mut answer = exchange.send(client.request("/half").send()).await.unwrap();
         client.get("/ok").await.1.unwrap();
         assert_eq!((client.wires().permits().in_use(), client.wires().permits().idle()), (2, 1));
         client.wire.retire();
         assert_eq!((client.wires().permits().in_use(), client.wires().permits().idle()), (1, 0));
         server.go();
-        assert_eq!(response.body().await.unwrap(), "fine");
-        drop(exchange);
+        assert_eq!(read(&mut answer).await, "fine");
+        drop(answer);
         assert_eq!(client.wires().permits().in_use(), 0);
         assert_eq!(client.wires().counts().closed_retired, 2);
     });
