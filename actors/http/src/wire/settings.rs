@@ -121,3 +121,37 @@ impl fmt::Display for SetupError {
 }
 
 impl std::error::Error for SetupError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_read_as_it_is_written() {
+        let read = |text: &str| toml::from_str::<TlsSettings>(text);
+        assert_eq!(read("").unwrap(), TlsSettings::default());
+        assert_eq!(read(r#"roots = "system""#).unwrap(), TlsSettings::default());
+        let all = read(
+            r#"
+            roots = { file = "roots.pem" }
+            ca = { env = "CA" }
+            cert = { file = "cert.pem" }
+            key = { env = "KEY" }
+            server_name = "users.internal"
+            min_version = "1.3"
+            "#,
+        );
+        let expected = TlsSettings {
+            roots: Roots::File("roots.pem".into()),
+            ca: Some(PemSource::Env("CA".into())),
+            cert: Some(PemSource::File("cert.pem".into())),
+            key: Some(PemSource::Env("KEY".into())),
+            server_name: Some("users.internal".into()),
+            min_version: TlsVersion::V13,
+        };
+        assert_eq!(all.unwrap(), expected);
+        for wrong in [r#"roots = "none""#, r#"min_version = "1.0""#, "verify = false", r#"key = "inline""#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -125,3 +125,20 @@ fn a_request_for_another_server_goes_nowhere() {
         assert_eq!(server.accepted(), 0);
     });
 }
+
+#[test]
+fn proxy_variables_are_not_read() {
+    const INNER: &str = "wire::tests::connect::all_addresses_of_a_name_are_tried";
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let mut inner = std::process::Command::new(std::env::current_exe().unwrap());
+    inner.args(["--exact", INNER]);
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        inner.env(variable, &url);
+    }
+    let output = inner.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert_eq!(proxy.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}

@@ -2,6 +2,13 @@ use std::time::Duration;
 
 use super::{server::Server, *};
 
+/// Lets everything run that can, while the clock stands.
+async fn turns() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn paused_after_one_request(settings: impl FnOnce(&mut WireSettings)) -> (Server, Client) {
     let server = Server::plain().await;
     let mut wire = super::settings(&server.url);
@@ -21,9 +28,7 @@ fn bare_awc_keeps_idle_connections_for_ever() {
         response.body().await.unwrap();
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(24 * 3600)).await;
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        turns().await;
         assert_eq!(server.open(), 1);
     });
 }
@@ -34,9 +39,7 @@ fn an_idle_connection_is_closed_when_its_time_is_over_and_not_before() {
         let (server, client) = paused_after_one_request(|_| {}).await;
         assert_eq!((client.wires().permits().idle(), client.wires().permits().in_use()), (1, 1));
         tokio::time::advance(Duration::from_millis(29_900)).await;
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        turns().await;
         assert_eq!(server.open(), 1);
         tokio::time::advance(Duration::from_millis(200)).await;
         until_paused("the server sees it close", || server.open() == 0).await;
@@ -73,9 +76,7 @@ fn a_connection_that_outlived_its_time_under_a_request_is_closed_after_it() {
             tokio::time::pause();
             // Far past idle timeout and lifetime: an unanswered request is in use, however long it takes.
             tokio::time::advance(Duration::from_secs(3600)).await;
-            for _ in 0..1_000 {
-                tokio::task::yield_now().await;
-            }
+            turns().await;
             assert_eq!((server.open(), client.wires().counts().closed), (1, 0));
             tokio::time::resume();
             server.go();
@@ -98,9 +99,7 @@ fn an_answer_half_read_is_in_use() {
         drop(exchange);
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(3600)).await;
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        turns().await;
         assert_eq!(client.wires().permits().idle(), 0);
         tokio::time::resume();
         server.go();
@@ -123,9 +122,10 @@ fn a_connection_that_the_server_closes_while_idle_does_not_stay_half_closed() {
         assert_eq!(client.wires().permits().in_use(), 0);
         // And watched from then on, not only looked at once.
         client.get("/ok-then-close").await.1.unwrap();
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
-        assert_eq!(client.wires().permits().idle(), 1);
         tokio::time::pause();
+        tokio::time::advance(Duration::from_millis(1_100)).await;
+        turns().await;
+        assert_eq!(client.wires().permits().idle(), 1);
         server.go();
         until_paused("it is noticed at once", || client.wires().counts().closed_by_server == 2).await;
     });

@@ -192,6 +192,46 @@ fn across_real_threads_too() {
 }
 
 #[test]
+fn threads_that_fight_over_too_few_connections_all_get_through() {
+    for max in [1, 2, 5] {
+        run(async move {
+            let server = Server::plain().await;
+            let wires = Wires::new(settings(&server.url), permits(max)).unwrap();
+            let arbiters: Vec<_> = (0..3).map(|_| actix_rt::Arbiter::new()).collect();
+            let mut done = Vec::new();
+            for arbiter in &arbiters {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                done.push(told);
+                let wires = wires.clone();
+                arbiter.spawn_fn(move || {
+                    actix_rt::spawn(async move {
+                        let client = Client::of(&wires);
+                        futures_util::future::join_all((0..8).map(async |_| {
+                            for _ in 0..25 {
+                                client.ok().await;
+                            }
+                        }))
+                        .await;
+                        let _ = tell.send(());
+                    });
+                });
+            }
+            for told in done {
+                told.await.expect("a request failed");
+            }
+            let counts = wires.counts();
+            assert_eq!(counts.created + counts.reused, 600, "{counts:?}");
+            assert_eq!(wires.permits().waiting(), 0);
+            for arbiter in arbiters {
+                arbiter.stop();
+                arbiter.join().unwrap();
+            }
+            until("all is given back", || wires.permits().in_use() == 0).await;
+        });
+    }
+}
+
+#[test]
 fn permits_come_back_from_requests_that_are_dropped_at_any_point() {
     run(async {
         let server = Server::plain().await;
