@@ -18,12 +18,13 @@ pub struct OpenContext {
     connect_timeout: Duration,
     pool: PoolSettings,
     shared: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
+    extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl OpenContext {
     /// A context outside of any runtime, for a kind's own tests.
     pub fn new(service: impl Into<Arc<str>>, connect_timeout: Duration, pool: PoolSettings) -> Self {
-        Self { service: service.into(), connect_timeout, pool, shared: Arc::default() }
+        Self { service: service.into(), connect_timeout, pool, shared: Arc::default(), extensions: HashMap::new() }
     }
 
     /// The service's name.
@@ -39,6 +40,20 @@ impl OpenContext {
     /// The service's pool settings; their `max` is the process's, over all shards.
     pub fn pool(&self) -> &PoolSettings {
         &self.pool
+    }
+
+    /// The context with one more extension, in place of any of its type.
+    #[must_use]
+    pub fn with_extension<T: Send + Sync + 'static>(mut self, extension: Arc<T>) -> Self {
+        self.extensions.insert(TypeId::of::<T>(), extension);
+        self
+    }
+
+    /// What the program gave this service from code, where a file cannot say it: a hook that signs requests, say. The
+    /// kind that uses a type of extension documents it.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let extension = Arc::clone(self.extensions.get(&TypeId::of::<T>())?);
+        Some(extension.downcast().expect("the map's key is the value's type"))
     }
 
     /// The one `T` that all shards of this service share, made by whichever asks first: connection permits, TLS

@@ -99,6 +99,16 @@ impl<S> Answer<S> {
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
+
+    /// Gives the answer up for its headers.
+    pub(crate) fn into_headers(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        self.response.map_body(|head, body| {
+            headers = std::mem::take(&mut head.headers);
+            body
+        });
+        headers
+    }
 }
 
 impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Answer<S> {
