@@ -24,7 +24,13 @@ pub struct OpenContext {
 impl OpenContext {
     /// A context outside of any runtime, for a kind's own tests.
     pub fn new(service: impl Into<Arc<str>>, connect_timeout: Duration, pool: PoolSettings) -> Self {
-        Self { service: service.into(), connect_timeout, pool, shared: Arc::default(), extensions: HashMap::new() }
+        Self {
+            service: service.into(),
+            connect_timeout,
+            pool,
+            shared: Arc::default(),
+            extensions: HashMap::new(),
+        }
     }
 
     /// The service's name.

@@ -1,6 +1,19 @@
-//! HTTP downstreams for seawall, on awc.
+//! HTTP downstreams for seawall, on awc: the kind `"http"`.
+//!
+//! A call is a struct that derives [`HttpCall`], or that implements [`Call`](seawall::Call) by hand with a [`Request`]
+//! and [`Http::send`]. Its values can go nowhere but where they are meant to. An answer becomes a reply by a [`Decode`],
+//! or a [`Failure`](seawall::Failure) that says whose fault it was and whether trying again can help:
+//!
+#![doc = include_str!("failure/table.md")]
+//!
+//! A failure's code is the status (`503`), or one word: `dns`, `refused`, `tls`, `pool`, `connect_timeout`, `local`,
+//! `network`, `reset`, `protocol`, `body`.
+//!
+//! What a service is, its settings say: [`HttpSettings`]. What cannot stand in a file, as the signing of requests, is a
+//! [`HttpHook`].
 
 mod call;
+mod derive;
 mod downstream;
 mod failure;
 mod hook;
@@ -12,6 +25,7 @@ mod settings;
 mod wire;
 
 pub use awc::http::{Method, StatusCode, header};
+pub use derive::{__private, HttpCall};
 pub use downstream::Http;
 pub use hook::{Hook, HttpHook};
 pub use propagate::{ATTEMPT_HEADER, DEADLINE_HEADER, TRACE_HEADER, TRACE_STATE_HEADER};

@@ -1,22 +1,5 @@
-//! Errors of awc, of connecting and of the protocol, classified for the policies.
-//!
-//! | what | blame | symptom | reached |
-//! |---|---|---|---|
-//! | no connection of ours came free | local | timeout (pool) | no |
-//! | not connected in time | downstream | timeout (connect) | no |
-//! | no address, refused, no TLS, network | downstream | connect | no |
-//! | out of descriptors, ports, memory | local | connect | no |
-//! | the connection broke | downstream | reset | no if no byte left, else maybe |
-//! | an answer that is no HTTP, is too large or cannot be decoded | downstream | response | yes |
-//! | 429; 503 with a usable `retry-after` | overload | overload | yes |
-//! | 408 | downstream | timeout (attempt) | yes |
-//! | 425 | downstream | response | no: the server says that it did nothing |
-//! | other 5xx, and statuses that HTTP does not know | downstream | response | yes |
-//! | other 4xx; 3xx, which are not followed | caller | response | yes |
-//! | a request that cannot be sent | caller | other | no |
-//!
-//! A failure's code is the status (`503`), or one word: `dns`, `refused`, `tls`, `pool`, `connect_timeout`, `local`,
-//! `network`, `reset`, `protocol`, `body`.
+//! Errors of awc, of connecting and of the protocol, classified for the policies. The table
+//! of what becomes of which is the one of this crate's own documentation, `table.md`.
 
 mod answer;
 mod exchange;

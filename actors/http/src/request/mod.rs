@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use encode::Encoded;
 pub use parts::RequestParts;
+pub use values::Shown;
 
 pub(crate) use header::{name as header_name, value as header_value};
 

@@ -23,6 +23,18 @@ pub(super) fn scalar(
     Ok(found)
 }
 
+/// A value's one piece of text, to format with: what a tag has of a field. It is what a path has of it, unencoded.
+#[derive(Debug)]
+pub struct Shown<'a, T: ?Sized>(pub &'a T);
+
+impl<T: Serialize + ?Sized> Display for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut written = Ok(());
+        let shown = scalar(self.0, &mut |text| written = write!(f, "{text}"));
+        shown.map_err(|_| fmt::Error).and(written)
+    }
+}
+
 /// Writes a value as named pieces of text, as a query has them: a list is its name once for each element, a structure
 /// or map is its fields by their own names, and what is `None` is left out.
 ///

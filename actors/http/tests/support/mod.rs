@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// Runs a test on a thread of its own kind, within ten seconds.
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     actix_rt::System::new().block_on(async {
         tokio::time::timeout(Duration::from_secs(10), test).await.expect("the test hangs");
     });
@@ -23,20 +23,20 @@ pub fn run(test: impl Future<Output = ()>) {
 
 /// A request as it came over the wire.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// The first line.
-    pub line: String,
+    pub(crate) line: String,
     /// All other lines of the head.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// As long as `content-length` says.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Which connection it came over, from 0.
-    pub connection: usize,
+    pub(crate) connection: usize,
 }
 
 impl Received {
     /// The one header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(header, _)| header == name);
         let value = found.next().map(|(_, value)| value.as_str());
         assert!(found.next().is_none(), "two headers {name}: {:?}", self.headers);
@@ -45,7 +45,7 @@ impl Received {
 }
 
 /// What the server does with a request.
-pub enum Reaction {
+pub(crate) enum Reaction {
     /// Writes these bytes and waits for the next request.
     Write(Vec<u8>),
     /// Writes these bytes and closes.
@@ -56,14 +56,14 @@ pub enum Reaction {
     Hang(Vec<u8>),
 }
 
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     received: Rc<RefCell<Vec<Received>>>,
 }
 
 impl Server {
     /// Starts a server that reacts to each request, told its number from 0.
-    pub async fn start(react: impl Fn(usize, &Received) -> Reaction + 'static) -> Self {
+    pub(crate) async fn start(react: impl Fn(usize, &Received) -> Reaction + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Rc::new(RefCell::new(Vec::new()));
@@ -78,26 +78,26 @@ impl Server {
     }
 
     /// A server that answers every request with this.
-    pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |_, _| Reaction::Write(answer.clone())).await
     }
 
     /// All requests so far.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.borrow().clone()
     }
 
-    pub fn last(&self) -> Received {
+    pub(crate) fn last(&self) -> Received {
         self.received().pop().expect("a request came")
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.client_with("").await
     }
 
     /// A client with more settings.
-    pub async fn client_with(&self, settings: &str) -> Client {
+    pub(crate) async fn client_with(&self, settings: &str) -> Client {
         Client::open(&format!("url = \"http://{}\"\n{settings}", self.address), |context| context).await
     }
 }
@@ -154,42 +154,45 @@ async fn receive(stream: &mut TcpStream, bytes: &mut Vec<u8>, connection: usize)
 }
 
 /// An answer with a body.
-pub fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// A 200 with this body, in JSON.
-pub fn json(body: &str) -> Vec<u8> {
+pub(crate) fn json(body: &str) -> Vec<u8> {
     answer("200 OK", "content-type: application/json\r\n", body)
 }
 
-pub struct Client {
-    pub http: Http,
+pub(crate) struct Client {
+    pub(crate) http: Http,
 }
 
 impl Client {
-    pub async fn open(settings: &str, extend: impl FnOnce(OpenContext) -> OpenContext) -> Self {
+    pub(crate) async fn open(settings: &str, extend: impl FnOnce(OpenContext) -> OpenContext) -> Self {
         let settings = toml::from_str(settings).unwrap();
         let context = OpenContext::new("users", Duration::from_secs(2), PoolSettings::default());
         Self { http: Http::open(&settings, &extend(context)).await.unwrap() }
     }
 
-    pub async fn send<D: Decode>(&self, request: Request) -> Result<D::Reply, Failure> {
+    pub(crate) async fn send<D: Decode>(&self, request: Request) -> Result<D::Reply, Failure> {
         self.send_typed::<D, Untyped>(request).await
     }
 
-    pub async fn send_typed<D: Decode, E: ErrorBody>(&self, request: Request) -> Result<D::Reply, Failure> {
+    pub(crate) async fn send_typed<D: Decode, E: ErrorBody>(
+        &self,
+        request: Request,
+    ) -> Result<D::Reply, Failure> {
         self.http.send_typed::<D, E>(request, &attempt()).await
     }
 }
 
 /// An attempt with five seconds.
-pub fn attempt() -> Attempt {
+pub(crate) fn attempt() -> Attempt {
     Attempt::new("users", "GetUser", Instant::now() + Duration::from_secs(5))
 }
 
 /// A failure and its sources, each once.
-pub fn chain(failure: &Failure) -> String {
+pub(crate) fn chain(failure: &Failure) -> String {
     let mut text = failure.to_string();
     let mut source = failure.source();
     while let Some(error) = source {
