@@ -30,8 +30,11 @@ pub(crate) struct ConnectionPermits {
     open: Arc<Semaphore>,
     connect_concurrency: usize,
     connecting: Semaphore,
-    /// How many wait for `open`.
+    /// How many wait for `open`; written under the lock of `unserved`.
     waiting: AtomicUsize,
+    /// For how many of these nothing has been done yet: a connection passed on or closed for one that waits on another
+    /// thread reaches it a moment later, in which no second one must follow.
+    unserved: Mutex<usize>,
     shards: Mutex<Vec<Weak<ShardSignal>>>,
 }
 
@@ -75,6 +78,7 @@ impl ConnectionPermits {
             connect_concurrency,
             connecting: Semaphore::new(connect_concurrency),
             waiting: AtomicUsize::new(0),
+            unserved: Mutex::new(0),
             shards: Mutex::new(Vec::new()),
         })
     }
@@ -137,13 +141,30 @@ impl ConnectionPermits {
     pub(super) async fn wait(&self) -> Result<Permit, Exhausted> {
         // Counted before idle connections are looked for, as a thread counts one idle before it looks for who waits:
         // one of the two sees the other.
-        let _waiting = Waiting::enter(&self.waiting);
+        let _waiting = Waiting::enter(self);
         self.ask();
         match timeout(self.acquire_timeout, self.open.clone().acquire_owned()).await {
             Ok(Ok(held)) => Ok(Permit { _held: held }),
             // The semaphore is never closed, so this is the timeout.
             _ => Err(Exhausted { waited: self.acquire_timeout, max: self.max }),
         }
+    }
+
+    /// How many wait for whom nothing has been done yet.
+    pub(super) fn unserved(&self) -> usize {
+        // Nearly always nobody waits, and then this takes no lock.
+        if self.waiting() == 0 { 0 } else { *self.unserved.lock() }
+    }
+
+    /// Undertakes to do something for one that waits: false if there is none for whom nothing has been done.
+    pub(super) fn claim(&self) -> bool {
+        if self.waiting() == 0 {
+            return false;
+        }
+        let mut unserved = self.unserved.lock();
+        let claimed = *unserved > 0;
+        *unserved = unserved.saturating_sub(1);
+        claimed
     }
 
     /// Waits for a turn to make a connection.
@@ -174,17 +195,22 @@ impl ShardSignal {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting<'a>(&'a ConnectionPermits);
 
 impl<'a> Waiting<'a> {
-    fn enter(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, SeqCst);
-        Self(waiting)
+    fn enter(permits: &'a ConnectionPermits) -> Self {
+        let mut unserved = permits.unserved.lock();
+        *unserved += 1;
+        permits.waiting.fetch_add(1, SeqCst);
+        Self(permits)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
+        let mut unserved = self.0.unserved.lock();
+        let waiting = self.0.waiting.fetch_sub(1, SeqCst) - 1;
+        // Whether it was the one served is not known, and need not be: of those left, no more can be unserved.
+        *unserved = (*unserved).min(waiting);
     }
 }

@@ -1,4 +1,13 @@
-use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
@@ -24,6 +33,7 @@ pub(crate) struct Wires {
     permits: Arc<ConnectionPermits>,
     resolver: Arc<Resolver>,
     stats: WireStats,
+    epoch: AtomicU64,
 }
 
 impl Wires {
@@ -41,6 +51,7 @@ impl Wires {
             settings,
             permits,
             stats: WireStats::default(),
+            epoch: AtomicU64::new(0),
         }))
     }
 
@@ -57,6 +68,17 @@ impl Wires {
     /// What became of the connections so far.
     pub(crate) fn counts(&self) -> WireCounts {
         self.stats.read()
+    }
+
+    /// Uses no connection again, on any thread, that is idle now. For when a request over a reused connection had no
+    /// byte of an answer in its time: a host that vanished leaves every idle connection looking alive, and without
+    /// this each of them would cost a request its timeout.
+    pub(crate) fn distrust_idle(&self) {
+        self.epoch.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
     }
 
     pub(super) fn settings(&self) -> &WireSettings {

@@ -141,7 +141,7 @@ impl Shard {
         self.idle.borrow_mut().push_back(slot);
         // Counted before it is asked who waits: see `ConnectionPermits::wait`.
         self.count();
-        if self.wires.permits().waiting() > 0 {
+        if self.wires.permits().claim() {
             self.close_first(&self.stats().closed_given_up);
         } else if self.idle.borrow().len() > settings.max_idle {
             self.close_first(&self.stats().closed_surplus);
@@ -158,10 +158,11 @@ impl Shard {
         let permits = self.wires.permits();
         let mut waiters = self.waiters.borrow_mut();
         waiters.retain(|waiter| !waiter.is_closed());
-        if permits.waiting() > waiters.len() && self.open.get() > permits.fair_share() {
+        if permits.unserved() > waiters.len() && self.open.get() > permits.fair_share() {
             return false;
         }
         let Some(waiter) = waiters.pop_front() else { return false };
+        permits.claim();
         if let Some(open) = slot.take() {
             self.stats().passed_on.increment();
             // Should it give up before it takes it, the connection is closed with it.
@@ -179,6 +180,11 @@ impl Shard {
         }
         drop(idle);
         self.count();
+    }
+
+    /// Whether an idle connection is from before the last time that idle ones were declared dead.
+    pub(super) fn distrusts(&self, slot: &Slot) -> bool {
+        slot.epoch() != self.wires.epoch()
     }
 
     fn count(&self) {
@@ -232,9 +238,13 @@ impl Shard {
     fn reap(&self) {
         let permits = self.wires.permits();
         for _ in 0..self.signal.take_asked() {
-            if permits.waiting() > 0 && !self.close_first(&self.stats().closed_given_up) {
+            if self.idle.borrow().is_empty() {
                 // What this thread was asked for is in use again: perhaps another has some.
-                permits.ask();
+                if permits.unserved() > 0 {
+                    permits.ask();
+                }
+            } else if permits.claim() {
+                self.close_first(&self.stats().closed_given_up);
             }
         }
         let now = Instant::now();

@@ -40,6 +40,8 @@ counters! {
     closed_surplus,
     /// Of the closed: no longer wanted, as the service's pool is being replaced.
     closed_retired,
+    /// Of the closed: idle from before the server stopped answering.
+    closed_distrusted,
     /// Of the closed: ended by the server while idle.
     closed_by_server,
     /// Of the closed: given up to another request that waited.

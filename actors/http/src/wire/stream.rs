@@ -27,6 +27,8 @@ pub(super) struct Slot {
     open: RefCell<Option<Open>>,
     phase: RefCell<Phase>,
     opened: Instant,
+    /// The service's epoch when the last answer came.
+    epoch: Cell<u64>,
     /// Whether the reaper hears of it when an idle connection ends.
     watched: Cell<bool>,
     /// The shard knows the slot while it is idle, and so while awc has the stream: the circle ends with the stream.
@@ -85,6 +87,7 @@ impl WireStream {
             open: RefCell::new(Some(open)),
             // As if the last answer had just been read.
             phase: RefCell::new(Phase::Lent(Lent { to: None, answered: reused })),
+            epoch: Cell::new(0),
             watched: Cell::new(false),
         });
         slot.lend(Record::current());
@@ -95,6 +98,10 @@ impl WireStream {
 impl Slot {
     pub(super) fn opened(&self) -> Instant {
         self.opened
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.get()
     }
 
     /// Since when the connection has been idle, if it is.
@@ -110,6 +117,7 @@ impl Slot {
         let settled = self.phase.borrow().is_answered_to(record);
         if settled {
             self.phase.replace(Phase::Idle(Instant::now()));
+            self.epoch.set(self.shard.wires().epoch());
             self.shard.keep(self.clone());
         }
     }
@@ -172,6 +180,9 @@ impl Slot {
         let spent = self.open.borrow().as_ref().is_some_and(|open| open.socket.is_spent());
         if spent {
             self.shard.stats().closed_by_server.increment();
+            self.close();
+        } else if self.shard.distrusts(self) {
+            self.shard.stats().closed_distrusted.increment();
             self.close();
         }
     }

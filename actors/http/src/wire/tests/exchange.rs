@@ -170,3 +170,29 @@ fn a_close_that_the_reactor_has_not_seen_yet_is_seen_before_the_next_request() {
         assert_eq!(client.wires().counts().closed_by_server, 19);
     });
 }
+
+#[test]
+fn idle_connections_are_not_trusted_once_one_has_hung() {
+    run(async {
+        let server = Server::plain().await;
+        let client = Client::new(settings(&server.url), permits(20));
+        let both = futures_util::future::join_all([client.get("/wait"), client.get("/wait")]);
+        let (both, ()) = tokio::join!(both, async {
+            until("both arrive", || server.requests() == 2).await;
+            server.go();
+        });
+        assert!(both.iter().all(|(_, answer)| answer.is_ok()));
+        assert_eq!(client.wires().permits().idle(), 2);
+        let hung = Exchange::new();
+        let given_up =
+            tokio::time::timeout(Duration::from_millis(20), hung.send(client.request("/wait").send()));
+        assert!(given_up.await.is_err());
+        assert!(hung.looks_stale());
+        client.wires().distrust_idle();
+        let (exchange, answer) = client.get("/ok").await;
+        assert_eq!(answer.unwrap(), "fine");
+        assert!(!exchange.reused(), "the other idle one is not used");
+        assert_eq!(client.wires().counts().closed_distrusted, 1);
+        assert!(client.get("/ok").await.0.reused(), "but what has answered since is");
+    });
+}

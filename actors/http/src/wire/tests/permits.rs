@@ -167,6 +167,29 @@ fn a_connection_whose_request_ends_goes_to_who_waits() {
 }
 
 #[test]
+fn for_one_that_waits_one_connection_is_given_up_and_not_two() {
+    run(async {
+        let server = Server::plain().await;
+        let wires = Wires::new(settings(&server.url), permits(2)).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        let both = futures_util::future::join_all([one.get("/wait"), one.get("/wait")]);
+        let watching = async {
+            until("both arrive", || server.requests() == 2).await;
+            until("the third waits", || wires.permits().waiting() == 1).await;
+            server.go();
+        };
+        let waiting = async {
+            until("both arrive", || server.requests() == 2).await;
+            other.ok().await;
+        };
+        let (both, (), ()) = tokio::join!(both, waiting, watching);
+        assert!(both.iter().all(|(_, answer)| answer.is_ok()));
+        assert_eq!(wires.counts().closed_given_up, 1);
+        assert_eq!((wires.permits().in_use(), wires.permits().idle()), (2, 2));
+    });
+}
+
+#[test]
 fn across_real_threads_too() {
     run(async {
         let server = Server::plain().await;
