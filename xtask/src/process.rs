@@ -3,12 +3,13 @@
 use std::env;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// What of an error output is kept: its cause is in the last lines, and no program should fill our memory.
+/// How much of an error output is kept: no program should fill our memory with its complaints.
 const KEPT_BYTES: u64 = 64 * 1024;
 
 /// The cargo that runs this task, without what it told us about our own package.
@@ -74,12 +75,11 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<(), S
     let errors = match end.recv_timeout(limit) {
         Ok(errors) => errors,
         Err(_) => {
-            let group = format!("-{}", child.id());
-            let killed = run(Command::new("kill").args(["-KILL", "--", &group]));
-            let waited = child.wait().map_err(|error| error.to_string());
-            return Err(killed
-                .and(waited)
-                .map_or_else(|error| error, |_| format!("no answer within {limit:?}")));
+            let ended = end_group(&mut child).and_then(|()| child.wait());
+            return Err(ended.map_or_else(
+                |error| format!("no answer within {limit:?}, and cannot be ended: {error}"),
+                |_| format!("no answer within {limit:?}"),
+            ));
         }
     };
     let status = child.wait().map_err(|error| format!("`{}`: {error}", line_of(command)))?;
@@ -92,9 +92,19 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<(), S
     Err(last.map_or_else(|| status.to_string(), str::to_owned))
 }
 
+/// Kills a child that leads a process group, and all that is in it.
+fn end_group(child: &mut Child) -> io::Result<()> {
+    // By the shell's own `kill`: the program of that name is not on every machine.
+    let group = format!("-{}", child.id());
+    let script = ["-c", "kill -s KILL -- \"$0\"", &group];
+    let group_ended = Command::new("sh").args(script).stdin(Stdio::null()).status();
+    // Where that failed, at least the child: it is waited for next, which must not hang.
+    if group_ended.is_ok_and(|status| status.success()) { Ok(()) } else { child.kill() }
+}
+
 /// The command as it would be typed, for messages.
-pub(crate) fn line_of(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
+fn line_of(command: &Command) -> String {
+    let program = Path::new(command.get_program());
     // Cargo is known by its whole path here, which says nothing to the reader.
     let name = program.file_name().unwrap_or(command.get_program());
     std::iter::once(name)
