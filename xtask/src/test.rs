@@ -39,6 +39,11 @@ pub(crate) struct Tests {
 }
 
 impl Tests {
+    /// Whether no test has run at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.passed == 0 && self.failed == 0
+    }
+
     /// # Errors
     /// When a test failed, or a binary could not be built or ended before it had a result.
     pub(crate) fn verdict(&self) -> Result<(), String> {
@@ -220,7 +225,10 @@ all doctests ran in 1.40s; merged doctests compilation took 0.48s
     #[test]
     fn the_closing_line_and_the_verdict_agree() {
         let run = |passed, failed, succeeded| Tests { passed, failed, succeeded };
+        assert!(run(0, 0, true).is_empty());
+
         let green = run(12, 0, true);
+        assert!(!green.is_empty());
         assert_eq!((green.to_string().as_str(), green.verdict()), ("12 passed, 0 failed", Ok(())));
 
         let red = run(11, 1, false);
