@@ -1,0 +1,142 @@
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use actix_http::header::HeaderMap;
+use awc::{
+    ClientResponse,
+    error::{PayloadError, SendRequestError},
+    http::StatusCode,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::stream::Slot;
+
+tokio::task_local! {
+    static CURRENT: Rc<Record>;
+}
+
+/// One request and its answer, as seen from the connection.
+///
+/// awc does not say which connection a request went over, nor whether a byte of it left. But it polls the connection in
+/// the caller's own task: so the request is polled inside [`Exchange::send`], and the stream that it touches notes here
+/// what it sees. An exchange is also for who gives up waiting: it still tells afterwards what was sent.
+pub(crate) struct Exchange(Rc<Record>);
+
+/// An answer whose body is still to come.
+///
+/// awc does not tell either when it has done with a connection. It holds it for as long as the response lives that it
+/// gave out, and from then on in its pool or not at all. So the response stays in here, and with it the connection is
+/// in use: only when both are dropped may it be passed on or reaped. Were that left to the caller, a response kept a
+/// moment too long could be read by somebody else.
+pub(crate) struct Answer<S> {
+    // Dropped in this order.
+    response: ClientResponse<S>,
+    _use: Use,
+}
+
+/// What the connection notes of an exchange.
+#[derive(Default)]
+pub(super) struct Record {
+    sent: Cell<bool>,
+    answered: Cell<bool>,
+    reused: Cell<bool>,
+    slot: RefCell<Option<Rc<Slot>>>,
+}
+
+/// Dropped when awc holds nothing of the exchange any more, except a connection in its pool.
+struct Use(Rc<Record>);
+
+impl Exchange {
+    pub(crate) fn new() -> Self {
+        Self(Rc::default())
+    }
+
+    /// Sends a request of the client that [`Wire::client`](super::Wire::client) made; once.
+    ///
+    /// # Errors
+    /// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
+    pub(crate) async fn send<S>(
+        &self,
+        request: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
+    ) -> Result<Answer<S>, SendRequestError> {
+        // Made before the request is polled, and so dropped after it, also when this is given up.
+        let held = Use(self.0.clone());
+        let response = CURRENT.scope(self.0.clone(), request).await?;
+        Ok(Answer { response, _use: held })
+    }
+
+    /// Whether any byte of the request was handed to the system: if not, the server cannot have seen it.
+    pub(crate) fn sent(&self) -> bool {
+        self.0.sent.get()
+    }
+
+    /// Whether any byte of an answer came.
+    pub(crate) fn answered(&self) -> bool {
+        self.0.answered.get()
+    }
+
+    /// Whether the connection had served a request before.
+    pub(crate) fn reused(&self) -> bool {
+        self.0.reused.get()
+    }
+
+    /// Whether a request that failed did so as those do that meet a server closing an idle connection: over a
+    /// connection used before, with no byte of an answer. The server has most likely not acted upon it, but only a
+    /// request that was not [`sent`](Self::sent) is certain not to have reached it.
+    pub(crate) fn looks_stale(&self) -> bool {
+        self.reused() && !self.answered()
+    }
+}
+
+impl<S> Answer<S> {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Answer<S> {
+    /// The next piece of the body; `None` at its end. Has no limit of size or time of its own.
+    ///
+    /// # Errors
+    /// awc's own.
+    pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, PayloadError>> {
+        self.response.next().await
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.slot.take() {
+            slot.settle(&self.0);
+        }
+    }
+}
+
+impl Record {
+    /// The exchange inside which this is polled.
+    pub(super) fn current() -> Option<Rc<Self>> {
+        CURRENT.try_with(Rc::clone).ok()
+    }
+
+    /// Notes that the exchange goes over this connection from here on.
+    pub(super) fn bind(&self, slot: &Rc<Slot>, reused: bool) {
+        self.reused.set(reused);
+        self.answered.set(false);
+        self.slot.replace(Some(slot.clone()));
+    }
+
+    pub(super) fn note_sent(&self) {
+        self.sent.set(true);
+    }
+
+    pub(super) fn note_answered(&self) {
+        self.answered.set(true);
+    }
+}

@@ -1,0 +1,215 @@
+use std::{
+    cell::Cell,
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use actix_service::Service;
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
+use tokio::time::timeout;
+
+use super::{
+    Cause, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
+    dial::dial,
+    permits::Exhausted,
+    resolve::Resolver,
+    shard::{Shard, Waited},
+    stats::WireStats,
+    stream::{Socket, WireStream},
+    tls::Tls,
+};
+
+/// What the threads of one service share of its connections.
+pub(crate) struct Wires {
+    settings: WireSettings,
+    tls: Option<Tls>,
+    permits: Arc<ConnectionPermits>,
+    resolver: Arc<Resolver>,
+    stats: WireStats,
+    epoch: AtomicU64,
+}
+
+impl Wires {
+    /// Reads the certificates that the settings name. Blocks for that.
+    ///
+    /// # Errors
+    /// For settings that no connection can be made with: whom to trust is decided here, and never left open.
+    pub(crate) fn new(
+        settings: WireSettings,
+        permits: Arc<ConnectionPermits>,
+    ) -> Result<Arc<Self>, SetupError> {
+        Ok(Arc::new(Self {
+            tls: Tls::new(&settings.target, &settings.tls)?,
+            resolver: Resolver::new(settings.target.host(), settings.target.port()),
+            settings,
+            permits,
+            stats: WireStats::default(),
+            epoch: AtomicU64::new(0),
+        }))
+    }
+
+    /// Where the connections go.
+    pub(crate) fn target(&self) -> &Target {
+        &self.settings.target
+    }
+
+    /// How many connections there may be, are, and are idle.
+    pub(crate) fn permits(&self) -> &Arc<ConnectionPermits> {
+        &self.permits
+    }
+
+    /// What became of the connections so far.
+    pub(crate) fn counts(&self) -> WireCounts {
+        self.stats.read()
+    }
+
+    /// Uses no connection again, on any thread, that is idle now. For when a request over a reused connection had no
+    /// byte of an answer in its time: a host that vanished leaves every idle connection looking alive, and without
+    /// this each of them would cost a request its timeout.
+    pub(crate) fn distrust_idle(&self) {
+        self.epoch.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    pub(super) fn settings(&self) -> &WireSettings {
+        &self.settings
+    }
+
+    pub(super) fn stats(&self) -> &WireStats {
+        &self.stats
+    }
+
+    /// Makes a connection, or says why not. The turn to connect is waited for within the connect timeout: it takes
+    /// long only where earlier connections are slow to be made.
+    async fn connect(&self) -> Result<Socket, Cause> {
+        let stage = Cell::new(Stage::Turn);
+        let limit = self.settings.connect_timeout;
+        match timeout(limit, self.open(&stage)).await {
+            Ok(Ok(socket)) => Ok(socket),
+            Ok(Err(error)) => Err(self.failed(Cause::of(stage.get(), error), stage.get())),
+            Err(_) => Err(self.failed(Cause::ConnectTimeout { stage: stage.get(), limit }, stage.get())),
+        }
+    }
+
+    /// Addresses that took no connection may be out of date.
+    fn failed(&self, cause: Cause, stage: Stage) -> Cause {
+        if stage == Stage::Tcp {
+            self.resolver.doubt();
+        }
+        cause
+    }
+
+    async fn open(&self, stage: &Cell<Stage>) -> io::Result<Socket> {
+        let _turn = self.permits.turn().await;
+        stage.set(Stage::Dns);
+        let addresses = self.resolver.resolve().await?;
+        stage.set(Stage::Tcp);
+        let tcp = dial(&addresses).await?;
+        match &self.tls {
+            None => Ok(Socket::Plain(tcp)),
+            Some(tls) => {
+                stage.set(Stage::Tls);
+                Ok(Socket::Tls(Box::new(tls.connector.connect(tls.name.clone(), tcp).await?)))
+            }
+        }
+    }
+}
+
+/// One thread's connector for awc.
+#[derive(Clone)]
+pub(crate) struct Wire(Rc<Shard>);
+
+impl Wire {
+    /// A connector on this thread, which must be one where local tasks can run.
+    pub(crate) fn new(wires: &Arc<Wires>) -> Self {
+        Self(Shard::new(wires.clone()))
+    }
+
+    /// An awc client over these connections that decides nothing itself: no redirects, and no timeouts, limit or age
+    /// of connections of its own.
+    ///
+    /// # Errors
+    /// If awc cannot be built, which happens only where another crate in the program turned on awc's own TLS and the
+    /// process has no rustls provider, or several: awc then panics, although nothing here would use what it builds.
+    pub(crate) fn client(&self) -> Result<awc::Client, SetupError> {
+        const NEVER: Duration = Duration::from_secs(366 * 24 * 3600);
+        let permits = self.0.wires().permits();
+        let ours = permits.acquire_timeout() + self.0.wires().settings().connect_timeout;
+        let wire = self.clone();
+        let build = || {
+            let connector = awc::Connector::new()
+                .connector(wire)
+                .limit(0)
+                // Never the first to speak: ours names the stage.
+                .timeout(ours + Duration::from_secs(60))
+                .conn_keep_alive(NEVER)
+                .conn_lifetime(NEVER);
+            awc::Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).map_err(|_| {
+            let problem = "cannot be used: awc's own rustls feature is on in this program, and needs a default \
+                           provider; install one (rustls::crypto::ring::default_provider().install_default())";
+            SetupError::new("kind", problem.into())
+        })
+    }
+
+    /// Keeps no connection any more: closes the idle ones now, and the others when their requests end. For a pool that
+    /// is replaced or drained.
+    pub(crate) fn retire(&self) {
+        self.0.retire();
+    }
+
+    /// A connection for the request that is polled here. The two waits have a limit each: for the right to a
+    /// connection, which is our own affair, the acquire timeout; for making it, the connect timeout.
+    async fn obtain(&self) -> Result<WireStream, Cause> {
+        let shard = &self.0;
+        let permit = match shard.wires().permits().try_acquire() {
+            Some(permit) => permit,
+            None => match shard.wait().await {
+                Ok(Waited::Permit(permit)) => permit,
+                Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
+                Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
+            },
+        };
+        let socket = shard.wires().connect().await?;
+        Ok(WireStream::new(socket, permit, shard))
+    }
+
+    /// What this thread shares with the service's others.
+    pub(crate) fn wires(&self) -> &Arc<Wires> {
+        self.0.wires()
+    }
+}
+
+impl Service<ConnectInfo<Uri>> for Wire {
+    type Response = Connection<Uri, WireStream>;
+    type Error = ConnectError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, ConnectError>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
+        let wire = self.clone();
+        Box::pin(async move {
+            let uri = request.request();
+            let obtained = match wire.wires().target().made(uri) {
+                true => wire.obtain().await,
+                false => Err(Cause::ForeignUri),
+            };
+            obtained.map(|stream| Connection::new(uri.clone(), stream)).map_err(|cause| {
+                wire.wires().stats().failed(&cause);
+                ConnectFailure::new(wire.wires().target(), cause).into()
+            })
+        })
+    }
+}
