@@ -1,9 +1,13 @@
 //! A resilient client runtime for Rust services built on actix.
 
+mod cache;
 pub mod call;
 pub mod config;
 pub mod downstream;
 pub mod policy;
+pub mod service;
+mod supervise;
+pub mod telemetry;
 pub mod units;
 
 pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -9,6 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::Context;
+use crate::downstream::Stage;
 
 /// One attempt at a call: what a kind is told of it, and what it tells back.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Attempt {
     deadline: Instant,
     context: Option<Context>,
     sent: AtomicBool,
+    stage: AtomicU8,
     reply_bytes: AtomicUsize,
 }
 
@@ -42,6 +44,7 @@ impl Attempt {
             deadline,
             context,
             sent: AtomicBool::new(false),
+            stage: AtomicU8::new(Stage::Attempt as u8),
             reply_bytes: AtomicUsize::new(0),
         }
     }
@@ -85,6 +88,21 @@ impl Attempt {
     /// Whether the request may have reached the other side.
     pub fn is_sent(&self) -> bool {
         self.sent.load(Ordering::Acquire)
+    }
+
+    /// Says what the attempt is busy with, so that a timeout can name it: [`Stage::Pool`], [`Stage::Connect`],
+    /// [`Stage::Attempt`] (as it starts) or [`Stage::Body`].
+    pub fn enter(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// What the attempt is busy with.
+    pub fn stage(&self) -> Stage {
+        let stage = self.stage.load(Ordering::Relaxed);
+        [Stage::Pool, Stage::Connect, Stage::Body]
+            .into_iter()
+            .find(|known| *known as u8 == stage)
+            .unwrap_or(Stage::Attempt)
     }
 
     /// Says how large the reply is, in bytes: what it weighs in a cache that is bounded by bytes.

@@ -105,6 +105,10 @@ impl Context {
         self.with(|inner| inner.retried = true)
     }
 
+    pub(crate) fn without_deadline(self) -> Self {
+        self.with(|inner| inner.deadline = None)
+    }
+
     pub(crate) fn falling_back_from(self, service: u64) -> Self {
         self.with(|inner| inner.falling_back.push(service))
     }

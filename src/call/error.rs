@@ -73,6 +73,10 @@ pub enum Reason {
     NotRunning,
     /// The thread that the call was made on has no async runtime.
     NoRuntime,
+    /// The runtime could not start a thread of its own.
+    NoThread(Arc<str>),
+    /// The call itself is not right: its own settings, or its name.
+    BadCall(Arc<str>),
     /// More calls were sent with `do_send` than may wait unanswered.
     TooManyUnanswered {
         /// How many may.
@@ -246,7 +250,9 @@ impl Reason {
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
             Self::DeadlinePassed => "deadline",
-            Self::Draining | Self::NotRunning | Self::NoRuntime => "drain",
+            Self::Draining | Self::NotRunning | Self::NoRuntime | Self::NoThread(_) | Self::BadCall(_) => {
+                "drain"
+            }
             Self::Unavailable { .. } | Self::ServiceFailed { .. } => "failed",
         }
     }
@@ -287,6 +293,11 @@ impl fmt::Display for Reason {
             Self::NoRuntime => f.write_str(
                 "this thread has no async runtime; call from a tokio runtime, an actix arbiter, or an actix-web handler",
             ),
+            Self::NoThread(error) => write!(
+                f,
+                "a thread to serve it could not be started ({error}); raise the process' limit of threads"
+            ),
+            Self::BadCall(error) => f.write_str(error),
             Self::TooManyUnanswered { max } => {
                 write!(f, "{max} calls sent with do_send are unanswered, which is all that may be")
             }
@@ -325,4 +336,16 @@ impl Error for CallError {
             Self::FallbackFailed(failed) => Some(&*failed.first),
         }
     }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -1,6 +1,6 @@
-use std::future::Future;
+use std::{any::TypeId, future::Future};
 
-use super::{Attempt, Cacheable, KeyWriter, Priority, Sharing, TagWriter};
+use super::{Attempt, Cacheable, CallError, KeyWriter, Priority, Sharing, TagWriter};
 use crate::downstream::{Downstream, Failure};
 
 /// A typed message for one kind of downstream: what is asked, and what comes back.
@@ -52,6 +52,18 @@ pub trait Call<D: Downstream>: Send + Sync + 'static {
     fn judge(&self, reply: &Self::Reply) -> Result<(), Failure> {
         let _ = reply;
         Ok(())
+    }
+
+    /// The call's own answer when it fails and its caller has none: after a stale entry and the caller's fallback.
+    fn fallback(&self, error: &CallError) -> Option<Self::Reply> {
+        let _ = error;
+        None
+    }
+
+    /// What tells this call's type from others. Only types that stand for any code share one.
+    #[doc(hidden)]
+    fn identity() -> TypeId {
+        TypeId::of::<Self>()
     }
 
     /// Makes one attempt, on the shard's own thread.

@@ -20,4 +20,5 @@ pub use priority::Priority;
 pub use sharing::Sharing;
 pub use tags::TagWriter;
 
+pub(crate) use error::chain;
 pub(crate) use sharing::Shared;

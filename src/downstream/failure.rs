@@ -118,9 +118,9 @@ impl Failure {
         Self::new(blame, format!("timed out {stage}")).symptom(Symptom::Timeout(stage)).reached(reached)
     }
 
-    /// The attempt's code panicked, which says nothing about the downstream.
-    pub fn panicked(message: &str) -> Self {
-        Self::new(Blame::Local, format!("the attempt panicked: {message}")).symptom(Symptom::Panic)
+    /// Code that the call runs (`what`: its attempt, its key) panicked, which says nothing about the downstream.
+    pub fn panicked(what: &str, message: &str) -> Self {
+        Self::new(Blame::Local, format!("{what} panicked: {message}")).symptom(Symptom::Panic)
     }
 
     /// Whether the request may have reached the other side.

@@ -15,6 +15,10 @@ pub trait Downstream: Sized + 'static {
     /// What this kind changes of the library's defaults, as TOML at a service's level; anything written beats it.
     const DEFAULTS: &'static str = "";
 
+    /// Whether each call in flight holds a connection of the pool. The bulkhead's `max_in_flight` is then `pool.max`
+    /// unless it is written: waiting in one queue is better than in two.
+    const POOLED: bool = false;
+
     /// The kind's own settings of a service, read from the same table as the library's.
     ///
     /// Validate while reading (`#[serde(try_from = "..")]`), so that a value of this type is a right one. Two equal

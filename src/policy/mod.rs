@@ -1,29 +1,19 @@
-//! stand-in
-#![allow(missing_docs)]
-pub mod blame {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Blame {
-        Downstream,
-        Overload,
-        Caller,
-        Local,
-        Topology,
-    }
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Reached {
-        No,
-        Maybe,
-        Yes,
-    }
-}
-pub mod breaker {
-    #[derive(Clone, Debug)]
-    pub struct Rejected {
-        pub retry_after: std::time::Duration,
-    }
-    impl std::fmt::Display for Rejected {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("open")
-        }
-    }
-}
+//! The policies: pure state machines that are told what time it is.
+//!
+//! None of them knows a clock, an actor or I/O: each takes `now` as an argument, so that a test can feed it any history,
+//! and a simulation an hour in milliseconds. What they share between threads is atomics or short locks. Each has its
+//! settings beside it as plain serde data.
+
+pub mod blame;
+pub mod breaker;
+pub mod budget;
+pub mod bulkhead;
+pub mod freshness;
+pub mod latency;
+mod mode;
+pub mod rate;
+pub mod restart;
+pub mod retry;
+pub mod window;
+
+pub use mode::Mode;

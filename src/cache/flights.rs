@@ -1,0 +1,121 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{Entry, Generation};
+use crate::call::CallError;
+
+/// The loads of one service that are under way, by key: who comes while one is, waits for it.
+///
+/// There are no more of them than the service's bulkhead admits and queues.
+#[derive(Default)]
+pub(crate) struct Flights {
+    by_key: Mutex<HashMap<Box<[u8]>, Arc<Flight>>>,
+}
+
+/// One load, and all who wait for it.
+pub(crate) struct Flight {
+    pub(crate) began: Generation,
+    /// What it is about: an invalidation of one of these makes it too old for those who come after.
+    pub(crate) tags: Option<Arc<[u64]>>,
+    outdated: AtomicBool,
+    landed: watch::Sender<Option<Result<Entry, CallError>>>,
+}
+
+/// What a caller finds at a key.
+pub(crate) enum Joined {
+    /// Nobody loads it: the caller must, and land the flight.
+    Lead(Arc<Flight>),
+    /// Somebody does: wait for it.
+    Follow(watch::Receiver<Option<Result<Entry, CallError>>>),
+}
+
+impl Flights {
+    /// Joins the load of `key`, unless `is_current` says that it began too early to be of use; then a new one takes its place.
+    pub(crate) fn join(
+        &self,
+        key: &[u8],
+        began: Generation,
+        tags: impl FnOnce() -> Option<Arc<[u64]>>,
+        is_current: impl FnOnce(&Flight) -> bool,
+    ) -> Joined {
+        let mut by_key = self.by_key.lock();
+        if let Some(flight) = by_key.get(key)
+            && !flight.is_outdated()
+            && is_current(flight)
+        {
+            return Joined::Follow(flight.landed.subscribe());
+        }
+        let flight = Arc::new(Flight {
+            began,
+            tags: tags(),
+            outdated: AtomicBool::new(false),
+            landed: watch::Sender::new(None),
+        });
+        by_key.insert(key.into(), Arc::clone(&flight));
+        Joined::Lead(flight)
+    }
+
+    /// Ends a flight: whoever comes now starts a new one. `store` keeps the reply, unless its key was invalidated
+    /// meanwhile; both under one lock, so that no invalidation falls between the question and the storing.
+    pub(crate) fn land(
+        &self,
+        key: &[u8],
+        flight: &Arc<Flight>,
+        outcome: Result<Entry, CallError>,
+        store: impl FnOnce(&Entry),
+    ) {
+        {
+            let mut by_key = self.by_key.lock();
+            if by_key.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+                by_key.remove(key);
+            }
+            if let Ok(entry) = &outcome
+                && !flight.is_outdated()
+            {
+                store(entry);
+            }
+        }
+        flight.landed.send_replace(Some(outcome));
+    }
+
+    /// Runs `forget`, and keeps the load of `key` that is under way, if any, from being stored after it.
+    pub(crate) fn outdate(&self, key: &[u8], forget: impl FnOnce()) {
+        let by_key = self.by_key.lock();
+        if let Some(flight) = by_key.get(key) {
+            flight.outdated.store(true, Ordering::Release);
+        }
+        forget();
+    }
+
+    /// Loads under way.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.lock().len()
+    }
+}
+
+impl Flight {
+    /// Whether its key was invalidated since it began.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Acquire)
+    }
+
+    /// Waits for it as any other does.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Result<Entry, CallError>>> {
+        self.landed.subscribe()
+    }
+}
+
+impl fmt::Debug for Flights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flights").field("under_way", &self.len()).finish()
+    }
+}

@@ -1,0 +1,53 @@
+use std::cell::RefCell;
+
+use crate::call::{Cacheable, Context, KeyWriter};
+
+/// With whom a call's kept replies may be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partition {
+    /// With every caller of the service.
+    Service,
+    /// Within the context's tenant.
+    Tenant,
+    /// Within the context's principal.
+    Principal,
+}
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes a call's whole key into this thread's buffer, and lends it: service, call and partition before what the call
+/// itself writes, so that none can pose as another. `None` where the call is not to be cached, or names a partition that
+/// the context does not tell: never the shared key in its place.
+pub(crate) fn with_key<T>(
+    service: u64,
+    call: &'static str,
+    partition: Partition,
+    context: Option<&Context>,
+    write: impl FnOnce(&mut KeyWriter<'_>) -> Cacheable,
+    lend: impl FnOnce(&[u8]) -> T,
+) -> Option<T> {
+    // The buffer is taken for the time of the call: user code that calls again from here gets a fresh one.
+    let mut bytes = BUFFER.take();
+    bytes.clear();
+    bytes.extend_from_slice(&service.to_le_bytes());
+    let mut writer = KeyWriter::new(&mut bytes);
+    writer.value(call);
+    let known = match partition {
+        Partition::Service => true,
+        Partition::Tenant => write_part(&mut writer, context.and_then(Context::get_tenant)),
+        Partition::Principal => write_part(&mut writer, context.and_then(Context::get_principal)),
+    };
+    let lent = (known && write(&mut writer) == Cacheable::Yes && writer.is_whole()).then(|| lend(&bytes));
+    BUFFER.set(bytes);
+    lent
+}
+
+fn write_part(writer: &mut KeyWriter<'_>, part: Option<&std::sync::Arc<str>>) -> bool {
+    match part {
+        Some(part) => writer.value(&**part),
+        None => return false,
+    }
+    true
+}

@@ -1,0 +1,157 @@
+//! The retry budget: what keeps retries from making an outage worse.
+//!
+//! With two attempts a call, a downstream that fails everything is asked twice as often, at the moment it can least bear
+//! it. So each call pays a share of a retry into the budget, and each retry takes a whole one out: over all, retries stay
+//! within that share of calls, plus a floor that lets a quiet service retry at all. In the manner of Finagle's
+//! `RetryBudget`; its remembered time is here a cap on what can be saved up, so that an hour of calm is not spent at once.
+//! Lock-free, and nothing ticks.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Ratio, Tick, duration};
+
+/// What retries may cost. One for a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BudgetSettings {
+    /// Retries over calls, at most. Default 20 %.
+    pub ratio: Ratio,
+    /// Retries a second that are always allowed. Default 10.
+    pub minimum_per_second: u32,
+    /// How long calls count. Default 10 s.
+    #[serde(with = "duration")]
+    pub window: Duration,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self { ratio: Ratio::percent(20), minimum_per_second: 10, window: Duration::from_secs(10) }
+    }
+}
+
+/// One retry, in thousandths: a call's share of one is a whole number of them.
+const RETRY: u64 = 1000;
+
+/// How many slots the window has: what was paid in leaves a tenth of it at a time.
+const SLOTS: u64 = 10;
+
+/// A service's retry budget.
+#[derive(Debug)]
+pub struct RetryBudget {
+    share: u64,
+    floor: u64,
+    width: u64,
+    /// By slot: the period in the upper half, thousandths paid in less those taken out in the lower, from 2^31 up.
+    slots: [AtomicU64; SLOTS as usize],
+}
+
+const ZERO: u64 = 1 << 31;
+const HALF: u64 = u32::MAX as u64;
+
+impl RetryBudget {
+    /// A budget with its floor to spend.
+    pub fn new(settings: BudgetSettings) -> Self {
+        let window = settings.window.max(Duration::from_secs(1));
+        Self {
+            share: (settings.ratio.get() * RETRY as f64).round() as u64,
+            floor: u64::from(settings.minimum_per_second.min(100_000)) * RETRY * window.as_secs().min(3600),
+            width: (window.as_nanos() / u128::from(SLOTS)).min(u128::from(u64::MAX)) as u64,
+            slots: Default::default(),
+        }
+    }
+
+    /// A call pays its share in.
+    pub fn deposit(&self, now: Tick) {
+        self.change(now, self.share as i64);
+    }
+
+    /// A retry is paid out; `false` if the budget is spent.
+    pub fn withdraw(&self, now: Tick) -> bool {
+        // Two threads may both see the last retry and take it: the budget is overdrawn by a thread's one, and pays it back.
+        let enough = self.balance(now) >= RETRY as i64;
+        if enough {
+            self.change(now, -(RETRY as i64));
+        }
+        enough
+    }
+
+    /// What is left, from 0 to 1 of what an idle service may spend.
+    pub fn left(&self, now: Tick) -> f64 {
+        if self.floor == 0 {
+            return if self.balance(now) >= RETRY as i64 { 1.0 } else { 0.0 };
+        }
+        (self.balance(now) as f64 / self.floor as f64).clamp(0.0, 1.0)
+    }
+
+    fn balance(&self, now: Tick) -> i64 {
+        let newest = now.as_nanos() / self.width;
+        let oldest = (newest + 1).saturating_sub(SLOTS);
+        let saved: i64 = (oldest..=newest)
+            .map(|period| {
+                let word = self.slots[(period % SLOTS) as usize].load(Ordering::Relaxed);
+                if word >> 32 == (period + 1) & HALF { (word & HALF) as i64 - ZERO as i64 } else { 0 }
+            })
+            .sum();
+        saved + self.floor as i64
+    }
+
+    fn change(&self, now: Tick, amount: i64) {
+        let period = now.as_nanos() / self.width;
+        let slot = &self.slots[(period % SLOTS) as usize];
+        let stamp = ((period + 1) & HALF) << 32;
+        let mut word = slot.load(Ordering::Relaxed);
+        loop {
+            let balance = if word & (HALF << 32) == stamp { word & HALF } else { ZERO };
+            let changed = balance.saturating_add_signed(amount).min(HALF);
+            match slot.compare_exchange_weak(word, stamp | changed, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(current) => word = current,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Tick {
+        Tick::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn retries_stay_within_the_share_of_calls_and_the_floor() {
+        let budget = RetryBudget::new(BudgetSettings::default());
+        let mut retries = 0;
+        for call in 0..10_000 {
+            budget.deposit(at(call));
+            retries += u64::from(budget.withdraw(at(call)));
+        }
+        // 10 s at 1,000 calls/s, all of which want a retry.
+        assert!((2_000..=2_101).contains(&retries), "{retries}");
+    }
+
+    #[test]
+    fn a_quiet_service_has_its_floor_again_after_the_window() {
+        let budget = RetryBudget::new(BudgetSettings::default());
+        let spend = |now| (0..1000).filter(|_| budget.withdraw(now)).count();
+        assert_eq!(spend(at(0)), 100);
+        assert_eq!(spend(at(5_000)), 0);
+        assert!(budget.left(at(5_000)) < 0.01);
+        assert_eq!(spend(at(10_000)), 100);
+    }
+
+    #[test]
+    fn an_hour_of_calm_is_not_spent_at_once() {
+        let budget = RetryBudget::new(BudgetSettings { minimum_per_second: 0, ..BudgetSettings::default() });
+        for second in 0..3600 {
+            budget.deposit(at(second * 1000));
+        }
+        assert_eq!((0..1000).filter(|_| budget.withdraw(at(3_599_000))).count(), 2);
+    }
+}

@@ -1,0 +1,274 @@
+//! One attempt, seen from both of its ends: the caller who waits and the shard that works.
+//!
+//! An exchange is the message and its reply slot in one allocation. Who is left alone at it always learns of it:
+//! - an order that is dropped unanswered (its shard died, its thread stopped) answers by its drop guard, which knows
+//!   whether the attempt had started: what was queued has never been sent;
+//! - a caller who goes away cancels the attempt, or, where it must be finished (a write that has been sent), leaves the
+//!   admission behind, so that the outcome is recorded when it is known.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{CallState, admission::Admission};
+use crate::{
+    call::Attempt,
+    downstream::{Blame, Failure, Reached, Stage},
+};
+
+/// One attempt at a call `C` that gives an `R`.
+pub(crate) struct Exchange<C, R> {
+    pub(crate) call: Arc<C>,
+    pub(crate) attempt: Attempt,
+    pub(crate) state: Arc<CallState>,
+    /// Whether the deadline is earlier than the service's own timeout would have it: running out then says nothing
+    /// about the downstream.
+    pub(crate) hurried: bool,
+    /// Whether the attempt goes on when its caller goes away after it was sent.
+    pub(crate) finishes: Finishes,
+    slot: Mutex<Slot<R>>,
+}
+
+/// Whether an attempt goes on without its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finishes {
+    Never,
+    OnceSent,
+    Always,
+}
+
+struct Slot<R> {
+    progress: Progress<R>,
+    caller: Caller,
+    worker: Option<Waker>,
+}
+
+enum Progress<R> {
+    Queued,
+    Running,
+    Done(Arrived<R>),
+    Taken,
+}
+
+enum Caller {
+    Waits(Option<Waker>),
+    /// It went away, and the attempt must be finished and recorded without it.
+    Left(Admission),
+    Gone,
+}
+
+/// What comes back to the caller.
+pub(crate) enum Arrived<R> {
+    /// The attempt's end.
+    Answer(Result<R, Failure>),
+    /// The shard died before it began: nothing was sent.
+    NeverStarted,
+    /// The shard died in the midst of it.
+    Lost,
+}
+
+impl<C, R> Exchange<C, R> {
+    pub(crate) fn new(
+        call: Arc<C>,
+        attempt: Attempt,
+        state: Arc<CallState>,
+        hurried: bool,
+        finishes: Finishes,
+    ) -> Self {
+        let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
+        Self { call, attempt, state, hurried, finishes, slot: Mutex::new(slot) }
+    }
+
+    /// When the attempt is given up.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.attempt.deadline()
+    }
+
+    /// The attempt's time ran out.
+    pub(crate) fn timed_out(&self) -> Failure {
+        let sent = self.attempt.is_sent();
+        let failure = Failure::timeout(self.attempt.stage());
+        let failure = if sent { failure.reached(Reached::Maybe) } else { failure.reached(Reached::No) };
+        if self.hurried { failure.blamed_on(Blame::Local) } else { failure }
+    }
+
+    /// Whether the attempt ends with its caller.
+    fn ends_with_caller(&self) -> bool {
+        match self.finishes {
+            Finishes::Never => true,
+            Finishes::OnceSent => !self.attempt.is_sent(),
+            Finishes::Always => false,
+        }
+    }
+
+    /// The caller goes away.
+    fn abandon(&self, admission: Admission) {
+        let (worker, known) = {
+            let mut slot = self.slot.lock();
+            match mem::replace(&mut slot.progress, Progress::Taken) {
+                // It came, and nobody took it.
+                Progress::Done(arrived) => (None, Some((admission, arrived))),
+                Progress::Running if !self.ends_with_caller() => {
+                    slot.progress = Progress::Running;
+                    slot.caller = Caller::Left(admission);
+                    return;
+                }
+                progress => {
+                    slot.progress = progress;
+                    slot.caller = Caller::Gone;
+                    (slot.worker.take(), None)
+                }
+            }
+            // An admission that is not kept is dropped here, after the lock: its outcome is "cancelled".
+        };
+        if let Some((admission, arrived)) = known {
+            admission.finish(&arrived.outcome());
+        }
+        if let Some(worker) = worker {
+            worker.wake();
+        }
+    }
+}
+
+impl<R> Arrived<R> {
+    /// The end as the policies see it.
+    pub(crate) fn outcome(&self) -> Result<(), Option<Failure>> {
+        match self {
+            Self::Answer(Ok(_)) => Ok(()),
+            Self::Answer(Err(failure)) => Err(Some(failure.clone())),
+            Self::NeverStarted | Self::Lost => Err(None),
+        }
+    }
+}
+
+/// The shard's end of an exchange: answers exactly once, by itself when it is dropped.
+pub(crate) struct Order<C, R>(Option<Arc<Exchange<C, R>>>);
+
+impl<C, R> Order<C, R> {
+    pub(crate) fn new(exchange: &Arc<Exchange<C, R>>) -> Self {
+        Self(Some(Arc::clone(exchange)))
+    }
+
+    /// Starts the attempt; `None` if nobody waits for it any more.
+    pub(crate) fn begin(&mut self) -> Option<Arc<Exchange<C, R>>> {
+        let exchange = self.0.as_ref()?;
+        let mut slot = exchange.slot.lock();
+        if matches!(slot.caller, Caller::Gone) {
+            slot.progress = Progress::Taken;
+            drop(slot);
+            self.0 = None;
+            return None;
+        }
+        slot.progress = Progress::Running;
+        drop(slot);
+        Some(Arc::clone(exchange))
+    }
+
+    /// Ends the attempt.
+    pub(crate) fn answer(mut self, result: Result<R, Failure>) {
+        if let Some(exchange) = self.0.take() {
+            exchange.arrive(Arrived::Answer(result));
+        }
+    }
+}
+
+impl<C, R> Drop for Order<C, R> {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            let queued = matches!(exchange.slot.lock().progress, Progress::Queued);
+            exchange.arrive(if queued { Arrived::NeverStarted } else { Arrived::Lost });
+        }
+    }
+}
+
+impl<C, R> Exchange<C, R> {
+    fn arrive(&self, arrived: Arrived<R>) {
+        let mut slot = self.slot.lock();
+        match mem::replace(&mut slot.caller, Caller::Gone) {
+            Caller::Waits(waker) => {
+                slot.progress = Progress::Done(arrived);
+                slot.caller = Caller::Waits(None);
+                drop(slot);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            Caller::Left(admission) => {
+                slot.progress = Progress::Taken;
+                drop(slot);
+                admission.finish(&arrived.outcome());
+            }
+            Caller::Gone => slot.progress = Progress::Taken,
+        }
+    }
+
+    /// Whether the attempt is to be cancelled; if not now, the task is woken when it is.
+    pub(crate) fn is_cancelled(&self, context: &Context<'_>) -> bool {
+        let mut slot = self.slot.lock();
+        if matches!(slot.caller, Caller::Gone) {
+            return true;
+        }
+        if !slot.worker.as_ref().is_some_and(|worker| worker.will_wake(context.waker())) {
+            slot.worker = Some(context.waker().clone());
+        }
+        false
+    }
+}
+
+/// The caller's end of an exchange.
+pub(crate) struct Waiting<C, R> {
+    exchange: Arc<Exchange<C, R>>,
+    admission: Option<Admission>,
+}
+
+impl<C, R> Waiting<C, R> {
+    pub(crate) fn new(exchange: Arc<Exchange<C, R>>, admission: Admission) -> Self {
+        Self { exchange, admission: Some(admission) }
+    }
+}
+
+impl<C, R> Future for Waiting<C, R> {
+    type Output = (Admission, Arrived<R>);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let arrived = {
+            let mut slot = self.exchange.slot.lock();
+            match mem::replace(&mut slot.progress, Progress::Taken) {
+                Progress::Done(arrived) => arrived,
+                progress => {
+                    slot.progress = progress;
+                    if let Caller::Waits(waker) = &mut slot.caller
+                        && !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker()))
+                    {
+                        *waker = Some(context.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+            }
+        };
+        match self.admission.take() {
+            Some(admission) => Poll::Ready((admission, arrived)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<C, R> Drop for Waiting<C, R> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.exchange.abandon(admission);
+        }
+    }
+}
+
+/// What a stage that ran out of time looks like, before anything was sent.
+pub(crate) fn ran_out(stage: Stage) -> Failure {
+    Failure::timeout(stage).reached(Reached::No)
+}

@@ -1,0 +1,222 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use tokio::{sync::oneshot, time::timeout_at};
+
+use super::{CallState, pipeline::Plan};
+use crate::{
+    call::Reason,
+    policy::{
+        Mode,
+        bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Cancelled, Entry, Handed, Ticket},
+    },
+    telemetry::What,
+    units::Tick,
+};
+
+/// A bulkhead in its place: the machine, its mode, and how callers wait at it.
+pub(crate) struct Gate {
+    bulkhead: Bulkhead<oneshot::Sender<Signal>>,
+    settings: arc_swap::ArcSwap<BulkheadSettings>,
+    saturated: AtomicBool,
+    /// When saturation was last told.
+    told: AtomicU64,
+}
+
+/// What somebody who waits is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Admitted,
+    /// Too late for its deadline.
+    Expired,
+    /// Somebody more important has its place.
+    Shed,
+    /// Nobody is to wait any more.
+    Flushed,
+}
+
+impl Gate {
+    pub(crate) fn new(settings: &BulkheadSettings) -> Self {
+        Self {
+            bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_queue),
+            settings: arc_swap::ArcSwap::from_pointee(settings.clone()),
+            saturated: AtomicBool::new(false),
+            told: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn reload(&self, settings: &BulkheadSettings) {
+        self.settings.store(Arc::new(settings.clone()));
+        for waiter in self.bulkhead.set_limits(settings.max_in_flight, settings.max_queue) {
+            self.admit(waiter, Tick::ZERO);
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> BulkheadSnapshot {
+        self.bulkhead.snapshot()
+    }
+
+    /// Enters, waiting if need be; whether a place is held now. `rank` is the call's place among its equals, which it
+    /// keeps from one attempt to the next.
+    pub(crate) async fn pass(
+        &self,
+        call: &CallState,
+        plan: &Plan,
+        rank: &mut Option<u64>,
+    ) -> Result<bool, Reason> {
+        let mode = self.settings.load().mode;
+        if mode == Mode::Off {
+            return Ok(false);
+        }
+        let environment = &call.environment;
+        let mut receiver = None;
+        let entry = self.bulkhead.enter(plan.priority as u8, environment.tick(plan.deadline), *rank, || {
+            let (waiter, signal) = oneshot::channel();
+            receiver = Some(signal);
+            waiter
+        });
+        match entry {
+            Entry::Admitted => {
+                if self.saturated.load(Ordering::Relaxed) {
+                    self.relieved(call);
+                }
+                Ok(true)
+            }
+            Entry::Full if mode == Mode::Shadow => {
+                call.metrics_of_service().rejected("bulkhead", true, plan.priority);
+                Ok(false)
+            }
+            Entry::Full => {
+                self.is_full(call);
+                Err(call.refused(self.full(), plan.priority))
+            }
+            Entry::Queued { ticket, shed } => {
+                if let Some(waiter) = shed {
+                    let _ = waiter.send(Signal::Shed);
+                }
+                *rank = Some(ticket.rank());
+                let Some(signal) = receiver else { return Ok(false) };
+                let place = Place { gate: self, call, ticket, signal: Some(signal) };
+                if mode == Mode::Shadow {
+                    // It would have waited: it does not, and holds no place.
+                    return Ok(false);
+                }
+                place.wait(plan).await.map(|()| true).map_err(|reason| call.refused(reason, plan.priority))
+            }
+        }
+    }
+
+    /// Gives a place up.
+    pub(crate) fn leave(&self, now: Tick) {
+        let Handed { admitted, expired } = self.bulkhead.leave(now);
+        for waiter in expired {
+            let _ = waiter.send(Signal::Expired);
+        }
+        if let Some(waiter) = admitted {
+            self.admit(waiter, now);
+        }
+    }
+
+    /// Sends all who wait away.
+    pub(crate) fn flush(&self) {
+        for waiter in self.bulkhead.flush() {
+            let _ = waiter.send(Signal::Flushed);
+        }
+    }
+
+    /// Tells a waiter that it has a place. One who is just going away finds that out when it cancels, and leaves.
+    fn admit(&self, waiter: oneshot::Sender<Signal>, _: Tick) {
+        let _ = waiter.send(Signal::Admitted);
+    }
+
+    fn full(&self) -> Reason {
+        let BulkheadSnapshot { max_in_flight, max_queue, .. } = self.bulkhead.snapshot();
+        Reason::BulkheadFull { max_in_flight: max_in_flight as usize, max_queue: max_queue as usize }
+    }
+
+    #[cold]
+    fn is_full(&self, call: &CallState) {
+        if !self.saturated.swap(true, Ordering::Relaxed) {
+            let now = call.environment.now().as_nanos();
+            // At most one a second, however often it goes to and fro.
+            let told = self.told.load(Ordering::Relaxed);
+            if told == 0 || now - told.min(now) > 1_000_000_000 {
+                self.told.store(now.max(1), Ordering::Relaxed);
+                call.environment.events.emit(Some(&call.service), What::Saturated);
+            }
+        }
+    }
+
+    #[cold]
+    fn relieved(&self, call: &CallState) {
+        let snapshot = self.bulkhead.snapshot();
+        if snapshot.waiting == 0 && self.saturated.swap(false, Ordering::Relaxed) {
+            call.environment.events.emit(Some(&call.service), What::Relieved);
+        }
+    }
+}
+
+/// A place in the queue. Whoever goes away gives it back, or the one in flight that it had come to by then.
+struct Place<'a> {
+    gate: &'a Gate,
+    call: &'a CallState,
+    ticket: Ticket,
+    signal: Option<oneshot::Receiver<Signal>>,
+}
+
+impl Place<'_> {
+    /// Waits to be admitted.
+    async fn wait(mut self, plan: &Plan) -> Result<(), Reason> {
+        let environment = &self.call.environment;
+        let entered = environment.now();
+        let queue_timeout = self.gate.settings.load().queue_timeout;
+        let limit = plan.deadline.min(environment.instant(entered.after(queue_timeout)));
+        let Some(signal) = &mut self.signal else { return Ok(()) };
+        let told = timeout_at(limit, signal).await;
+        self.call.metrics_of_service().queue_wait.record(environment.now().since(entered));
+        match told {
+            Ok(Ok(Signal::Admitted)) => {
+                self.signal = None;
+                Ok(())
+            }
+            Ok(Ok(told)) => {
+                self.signal = None;
+                Err(match told {
+                    Signal::Shed => Reason::Shed,
+                    Signal::Flushed => self.flushed(),
+                    Signal::Expired | Signal::Admitted => Reason::DeadlinePassed,
+                })
+            }
+            // Dropping the place cancels.
+            Ok(Err(_)) => Err(Reason::NotRunning),
+            Err(_) if limit == plan.deadline => Err(Reason::QueueTimeout(environment.now().since(entered))),
+            Err(_) => Err(Reason::QueueTimeout(queue_timeout)),
+        }
+    }
+
+    /// Why nobody is to wait any more: the breaker opened, or the runtime ends.
+    fn flushed(&self) -> Reason {
+        let now = self.call.environment.now();
+        match self.call.breaker.as_ref().map(|breaker| breaker.breaker.look(now)) {
+            Some(Err(open)) => Reason::Breaker(open),
+            _ => Reason::Draining,
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let Some(mut signal) = self.signal.take() else { return };
+        // What was told and not heard: a place must be given up, a refusal not.
+        let refused = matches!(signal.try_recv(), Ok(Signal::Expired | Signal::Shed | Signal::Flushed));
+        if self.gate.bulkhead.cancel(self.ticket, refused) == Cancelled::Admitted {
+            // Told between the question and the cancelling, it may be a refusal all the same.
+            match signal.try_recv() {
+                Ok(Signal::Expired | Signal::Shed | Signal::Flushed) => {}
+                _ => self.gate.leave(self.call.environment.now()),
+            }
+        }
+    }
+}

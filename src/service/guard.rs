@@ -1,0 +1,95 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{CallState, Environment};
+use crate::{
+    call::{Priority, Reason, chain},
+    downstream::Failure,
+    policy::{
+        Mode,
+        blame::Verdict,
+        breaker::{Breaker, BreakerSettings, Permit, Transition},
+    },
+    telemetry::What,
+    units::Tick,
+};
+
+/// A breaker in its place: the machine, its mode, and who is told of its changes.
+pub(crate) struct BreakerGuard {
+    /// `service`, or the call that it is for.
+    pub(crate) scope: Arc<str>,
+    pub(crate) breaker: Breaker,
+    mode: Mode,
+}
+
+impl BreakerGuard {
+    pub(crate) fn new(scope: Arc<str>, settings: BreakerSettings, environment: &Environment) -> Self {
+        let mode = settings.mode;
+        Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode }
+    }
+
+    /// Whether a call would be admitted now. Takes nothing.
+    pub(crate) fn look(&self, call: &CallState, priority: Priority, now: Tick) -> Result<(), Reason> {
+        if self.mode != Mode::Enforce {
+            return Ok(());
+        }
+        self.breaker.look(now).map_err(|open| call.refused(Reason::Breaker(open), priority))
+    }
+
+    /// Admits an attempt, or not. A shadow that would refuse lets pass without a permit, so that its own state goes on
+    /// as if it had refused.
+    pub(crate) fn admit(
+        &self,
+        call: &CallState,
+        priority: Priority,
+        now: Tick,
+    ) -> Result<Option<Permit>, Reason> {
+        if self.mode == Mode::Off {
+            return Ok(None);
+        }
+        match self.breaker.admit(now) {
+            Ok((permit, transition)) => {
+                self.tell(call, transition, None);
+                Ok(Some(permit))
+            }
+            Err(_) if self.mode == Mode::Shadow => {
+                call.metrics_of_service().rejected("breaker", true, priority);
+                Ok(None)
+            }
+            Err(open) => Err(call.refused(Reason::Breaker(open), priority)),
+        }
+    }
+
+    /// Records an attempt's outcome; whether the breaker opened by it.
+    pub(crate) fn record(
+        &self,
+        call: &CallState,
+        permit: Permit,
+        verdict: Verdict,
+        elapsed: Duration,
+        now: Tick,
+        failure: Option<&Failure>,
+    ) -> bool {
+        let transition = self.breaker.record(permit, verdict, elapsed, now);
+        let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
+        self.tell(call, transition, failure);
+        opened && self.mode == Mode::Enforce
+    }
+
+    fn tell(&self, call: &CallState, transition: Option<Transition>, failure: Option<&Failure>) {
+        let Some(transition) = transition else { return };
+        call.metrics_of_service().transition((
+            transition.from.word(),
+            transition.to.word(),
+            transition.cause.word(),
+        ));
+        call.environment.events.emit(
+            Some(&call.service),
+            What::Breaker {
+                scope: Arc::clone(&self.scope),
+                shadow: self.mode == Mode::Shadow,
+                transition,
+                last_error: failure.map(|failure| chain(failure).into()),
+            },
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! Kept replies: looking one up, and loading one for all who wait for it.
+//!
+//! A load is a task of the service's: it has its own permits and the service's timeout, and goes on when the caller that
+//! started it goes away, for others wait for it too.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{runtime::Handle, time::timeout_at};
+
+use super::{
+    CallState, Environment, Shared,
+    pipeline::{self, Plan, Reply},
+};
+use crate::{
+    cache::{Entry, Flight, Joined, Partition, with_key},
+    call::{Answer, Call, CallError, Context, Origin, Sharing, TagWriter},
+    downstream::{Blame, Downstream, Failure, Reached, Stage},
+    policy::freshness::{CacheSettings, Freshness, Per, Verdict},
+    telemetry::Lookup,
+};
+
+/// What a look-up found.
+pub(crate) enum Looked<R> {
+    /// The call is not cached.
+    Uncached,
+    /// An answer. `refresh` says under which key to load a newer one in the background.
+    Hit { answer: Answer<R>, refresh: Option<Box<[u8]>> },
+    /// Nothing that may be served, but perhaps something for when the load fails.
+    Miss { key: Box<[u8]>, stale: Option<Stale> },
+}
+
+/// An entry past its time, that may be served in place of an error.
+pub(crate) struct Stale {
+    entry: Entry,
+}
+
+impl Stale {
+    pub(crate) fn answer<R: 'static>(self, environment: &Environment) -> Answer<R> {
+        let age = self.entry.freshness.age(environment.now());
+        Answer::shared(self.entry.reply, Origin::Stale, age)
+    }
+}
+
+/// Looks for a kept reply to `call`.
+pub(crate) fn look_up<D: Downstream, C: Call<D>>(
+    service: &Shared<D>,
+    state: &CallState,
+    call: &C,
+    plan: &Plan,
+    refresh: bool,
+) -> Looked<C::Reply> {
+    let (Some(settings), Some(_)) = (&state.settings.cache, C::sharing()) else { return Looked::Uncached };
+    if !settings.is_on() {
+        return Looked::Uncached;
+    }
+    let looked = with_key(
+        service.state.id,
+        C::NAME,
+        partition(settings),
+        plan.context.as_ref(),
+        |key| call.cache_key(key),
+        |key| judge::<D, C::Reply>(service, state, key, plan, refresh),
+    );
+    match looked {
+        Some(looked) => {
+            state.metrics().looked_up(match &looked {
+                Looked::Hit { answer, .. } if answer.origin() == Origin::Cached => Lookup::Fresh,
+                Looked::Hit { .. } => Lookup::Stale,
+                _ => Lookup::Miss,
+            });
+            looked
+        }
+        None => {
+            state.metrics().looked_up(Lookup::Bypass);
+            Looked::Uncached
+        }
+    }
+}
+
+fn partition(settings: &CacheSettings) -> Partition {
+    match settings.per {
+        Per::Service => Partition::Service,
+        Per::Tenant => Partition::Tenant,
+        Per::Principal => Partition::Principal,
+    }
+}
+
+fn judge<D: Downstream, R: 'static>(
+    service: &Shared<D>,
+    state: &CallState,
+    key: &[u8],
+    plan: &Plan,
+    refresh: bool,
+) -> Looked<R> {
+    let memory = &service.state.environment.memory;
+    let Some(entry) = memory.get(key) else { return Looked::Miss { key: key.into(), stale: None } };
+    if !service.state.is_current(state, entry.tags.as_deref(), entry.loaded) {
+        memory.remove(key);
+        return Looked::Miss { key: key.into(), stale: None };
+    }
+    let verdict = entry.freshness.judge(plan.started);
+    let age = entry.freshness.age(plan.started);
+    match verdict {
+        _ if refresh => {
+            Looked::Miss { key: key.into(), stale: (verdict != Verdict::Gone).then_some(Stale { entry }) }
+        }
+        Verdict::Fresh => {
+            Looked::Hit { answer: Answer::shared(entry.reply, Origin::Cached, age), refresh: None }
+        }
+        Verdict::Revalidate => {
+            Looked::Hit { answer: Answer::shared(entry.reply, Origin::Stale, age), refresh: Some(key.into()) }
+        }
+        Verdict::StaleIfError => Looked::Miss { key: key.into(), stale: Some(Stale { entry }) },
+        Verdict::Gone => {
+            memory.remove(key);
+            Looked::Miss { key: key.into(), stale: None }
+        }
+    }
+}
+
+/// Loads a newer reply in the background, unless somebody does already.
+pub(crate) fn refresh<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: C,
+    plan: &Plan,
+    key: Box<[u8]>,
+) {
+    if let (Some(sharing), Ok(_)) = (C::sharing(), Handle::try_current())
+        && let Joined::Lead(flight) = join(service, state, &call, &key)
+    {
+        start(service, state, Arc::new(call), plan, key, flight, sharing);
+    }
+}
+
+/// Loads the reply to `call`, or waits for the load that is under way.
+pub(crate) async fn load<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &Plan,
+    key: Box<[u8]>,
+    sharing: Sharing<C::Reply>,
+) -> Result<Answer<C::Reply>, CallError> {
+    let coalesce = state.settings.cache.as_ref().is_some_and(|cache| cache.coalesce);
+    let mut landed = match join(service, state, &**call, &key) {
+        Joined::Follow(landed) if coalesce => {
+            state.metrics().coalesced.add_one();
+            landed
+        }
+        Joined::Follow(_) => {
+            // Somebody loads it, and the settings want every caller to ask by himself.
+            let reply = pipeline::attempts(service, state, call, plan).await?;
+            return Ok(Answer::owned(reply.value, Origin::Fresh));
+        }
+        Joined::Lead(flight) => {
+            let landed = flight.watch();
+            start(service, state, Arc::clone(call), plan, key, flight, sharing);
+            landed
+        }
+    };
+    match timeout_at(plan.deadline, landed.wait_for(Option::is_some)).await {
+        Ok(Ok(outcome)) => match &*outcome {
+            Some(Ok(entry)) => {
+                Ok(Answer::shared(Arc::clone(&entry.reply), Origin::Fresh, std::time::Duration::ZERO))
+            }
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(state.lost_load()),
+        },
+        Ok(Err(_)) => Err(state.lost_load()),
+        Err(_) => Err(state.timed_out(Stage::Coalesce, plan, None)),
+    }
+}
+
+fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call: &C, key: &[u8]) -> Joined {
+    let generations = &service.state.environment.generations;
+    service.state.flights.join(
+        key,
+        generations.now(),
+        || tags(service, call),
+        |flight| service.state.is_current(state, flight.tags.as_deref(), flight.began),
+    )
+}
+
+/// The tags of a call's reply; `None` for none.
+fn tags<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -> Option<Arc<[u64]>> {
+    let mut writer = TagWriter::default();
+    call.tags(&mut writer);
+    match writer.hashes() {
+        Some([]) => None,
+        Some(tags) => Some(tags.iter().map(|tag| service.state.tag(*tag)).collect()),
+        // Too many to keep: whatever is invalidated in this service, this is too.
+        None => Some(Arc::from([service.state.tag(EVERYTHING)])),
+    }
+}
+
+/// Invalidated together with any tag of which there are too many to keep.
+const EVERYTHING: u64 = u64::MAX;
+
+/// Forgets the reply to `call`.
+pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -> Result<(), CallError> {
+    let state = service.state.register::<D, C>().map_err(|reason| service.state.rejected(C::NAME, reason))?;
+    let Some(settings) = &state.settings.cache else { return Ok(()) };
+    Context::with_current(|context| {
+        with_key(
+            service.state.id,
+            C::NAME,
+            partition(settings),
+            context,
+            |key| call.cache_key(key),
+            |key| service.state.flights.outdate(key, || state.environment.memory.remove(key)),
+        )
+    });
+    Ok(())
+}
+
+/// Voids what carries one of the tags that `call` invalidates.
+pub(crate) fn invalidate<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) {
+    let mut writer = TagWriter::default();
+    call.invalidates(&mut writer);
+    invalidate_tags(service, &writer);
+}
+
+pub(crate) fn invalidate_tags<D: Downstream>(service: &Shared<D>, writer: &TagWriter) {
+    let generations = &service.state.environment.generations;
+    match writer.hashes() {
+        Some([]) => {}
+        Some(tags) => {
+            for tag in tags {
+                generations.invalidate(service.state.tag(*tag));
+            }
+            generations.invalidate(service.state.tag(EVERYTHING));
+        }
+        None => service.state.clear(),
+    }
+}
+
+/// Starts a load as a task of the service's.
+fn start<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: Arc<C>,
+    plan: &Plan,
+    key: Box<[u8]>,
+    flight: Arc<Flight>,
+    sharing: Sharing<C::Reply>,
+) {
+    state.metrics().loads.add_one();
+    let plan = plan.of_load(state, state.environment.now());
+    let landing = Landing {
+        service: Arc::clone(service),
+        state: Arc::clone(state),
+        key,
+        flight,
+        landed: AtomicBool::new(false),
+    };
+    state.environment.begin_call();
+    let load = async move {
+        let outcome = pipeline::attempts(&landing.service, &landing.state, &call, &plan).await;
+        landing.land(outcome.map(|reply| landing.entry(reply, sharing)));
+    };
+    drop(tokio::spawn(load));
+}
+
+/// A load that is under way: it lands whatever happens, or all who wait would wait for ever.
+struct Landing<D: Downstream> {
+    service: Arc<Shared<D>>,
+    state: Arc<CallState>,
+    key: Box<[u8]>,
+    flight: Arc<Flight>,
+    landed: AtomicBool,
+}
+
+impl<D: Downstream> Landing<D> {
+    fn entry<R>(&self, reply: Reply<R>, sharing: Sharing<R>) -> Entry {
+        let environment = &self.state.environment;
+        let settings = self.state.settings.cache.clone().unwrap_or_default();
+        Entry {
+            bytes: (reply.bytes.max(size_of::<R>())) as u64,
+            reply: sharing.share(reply.value),
+            freshness: Freshness::stamp(&settings, environment.now(), environment.random()),
+            loaded: self.flight.began,
+            tags: self.flight.tags.clone(),
+        }
+    }
+
+    fn land(&self, outcome: Result<Entry, CallError>) {
+        self.landed.store(true, Ordering::Relaxed);
+        let largest = self.state.settings.cache.as_ref().map_or(0, |cache| cache.max_entry.get());
+        self.service.state.flights.land(&self.key, &self.flight, outcome, |entry| {
+            if entry.bytes <= largest {
+                self.state.environment.memory.insert(self.key.clone(), entry.clone());
+            }
+        });
+    }
+}
+
+impl<D: Downstream> Drop for Landing<D> {
+    fn drop(&mut self) {
+        if !*self.landed.get_mut() {
+            self.land(Err(self.state.lost_load()));
+        }
+        self.state.environment.end_call();
+    }
+}
+
+impl CallState {
+    fn lost_load(&self) -> CallError {
+        let failure =
+            Failure::new(Blame::Local, "the load that it waited for was cut off").reached(Reached::Maybe);
+        CallError::failed(Arc::clone(&self.service), self.name, failure)
+    }
+}

@@ -1,0 +1,40 @@
+//! A service as its callers hold it: the handle, the way of a call, and the actor at its end.
+//!
+//! The pipeline decides, the actor does. The pipeline ([`pipeline`]) runs in the caller's own task on the caller's own
+//! thread; the actor ([`shard`]) owns the connections of its thread and makes one attempt a message. What all threads
+//! share (breaker, bulkhead, counts) is the service's [`state`].
+
+mod admission;
+mod environment;
+mod exchange;
+mod func;
+mod gate;
+mod guard;
+mod handle;
+mod load;
+mod pipeline;
+mod recover;
+mod rules;
+mod seat;
+mod sending;
+mod settings;
+mod shard;
+mod state;
+mod threads;
+
+pub use func::{Func, Run};
+pub use handle::Service;
+pub use recover::{NoFallback, Recover, Recovered, Recovery};
+pub use rules::{Rule, Rules};
+pub use sending::Sending;
+pub use settings::{
+    CallSettings, Classify, HealthSettings, OnCancel, RuntimeSettings, ServiceSettings, Startup, StartupMode,
+};
+
+pub(crate) use environment::{Environment, Phase, Pulse};
+pub(crate) use handle::{Keep, Opening, Shared};
+pub(crate) use seat::{Closed, Occupancy, Request, Seat};
+pub(crate) use settings::SettingsSource;
+pub(crate) use shard::{Check, Shard, Vitals, panic_text};
+pub(crate) use state::{CallState, State};
+pub(crate) use threads::{Lanes, leave_seat, thread_name};

@@ -1,0 +1,352 @@
+//! The way of a call, whole and in order.
+//!
+//! ```text
+//! context     the deadline, tenant and priority that the call inherits
+//! cache       a hit ends here
+//! breaker     a look: open ends here, before anything is allocated
+//! coalesce    a load of the same key under way: wait for it            (load.rs)
+//! attempts    first try and retries, each by itself:
+//!   seat      no pool on this thread for a while: end here
+//!   breaker   a look
+//!   bulkhead  a place, or a bounded wait for one
+//!   admit     the breaker's permit, then the rate's token
+//!   shard     the attempt itself, on the thread's actor                (shard.rs)
+//!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
+//! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
+//! ```
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{
+    CallState, OnCancel, Shared,
+    admission::Admission,
+    exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    seat::Dispatch,
+};
+use crate::{
+    call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
+    downstream::{Blame, Downstream, Failure, Reached, Stage},
+    policy::retry::{self, Decision},
+    units::Tick,
+};
+
+/// What a call inherits and asks for, resolved once.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) started: Tick,
+    pub(crate) deadline: Instant,
+    /// Whether the deadline is earlier than the settings' own timeout.
+    pub(crate) hurried: bool,
+    pub(crate) priority: Priority,
+    pub(crate) context: Option<Context>,
+}
+
+/// What the caller asked for at the call site.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) refresh: bool,
+}
+
+impl Plan {
+    /// Resolves `options` against the current context and the call's settings.
+    ///
+    /// # Errors
+    /// When the deadline has passed already.
+    pub(crate) fn new(
+        call: &CallState,
+        priority: Option<Priority>,
+        options: &Options,
+        context: Option<&Context>,
+        started: Tick,
+    ) -> Result<Self, Reason> {
+        let settings = &call.settings;
+        let priority = options
+            .priority
+            .or(context.and_then(Context::get_priority))
+            .or(priority)
+            .unwrap_or(settings.priority);
+        let asked = options.deadline.unwrap_or(settings.timeout).min(settings.max_timeout);
+        let now = call.environment.instant(started);
+        let own = now + asked;
+        let inherited = context.and_then(Context::get_deadline);
+        let deadline = inherited.map_or(own, |inherited| inherited.min(own));
+        if deadline <= now {
+            return Err(call.refused(Reason::DeadlinePassed, priority));
+        }
+        let hurried = deadline < now + settings.timeout;
+        let context = match (&options.tenant, context) {
+            (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
+            (None, context) => context.cloned(),
+        };
+        Ok(Self { started, deadline, hurried, priority, context })
+    }
+
+    /// The plan of a call whose deadline had passed before it began.
+    pub(crate) fn passed(call: &CallState, started: Tick) -> Self {
+        Self {
+            started,
+            deadline: call.environment.instant(started),
+            hurried: true,
+            priority: call.settings.priority,
+            context: None,
+        }
+    }
+
+    /// The plan of a load that others wait for too: by the service's own timeout, not by its first caller's deadline.
+    pub(crate) fn of_load(&self, call: &CallState, started: Tick) -> Self {
+        let timeout = call.settings.timeout.min(call.settings.max_timeout);
+        Self {
+            started,
+            deadline: call.environment.instant(started) + timeout,
+            hurried: false,
+            priority: self.priority,
+            context: self.context.clone().map(Context::without_deadline),
+        }
+    }
+}
+
+/// Sends a message again that its shard lost before it began, this often at most: each time a shard had to die.
+const RESENDS: u32 = 8;
+
+/// How an attempt ended that gave no reply.
+enum Ended {
+    /// It was refused before it was sent.
+    Refused(Reason),
+    /// It failed.
+    Failed(Failure),
+    /// Its shard died before it began.
+    NeverStarted,
+}
+
+/// A reply, and what it weighs.
+pub(crate) struct Reply<R> {
+    pub(crate) value: R,
+    pub(crate) bytes: usize,
+}
+
+/// First try and retries.
+pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &Plan,
+) -> Result<Reply<C::Reply>, CallError> {
+    let idempotent = call.traits().idempotent;
+    let retried = plan.context.as_ref().is_some_and(Context::is_retried);
+    let environment = &state.environment;
+    if let Some(budget) = &state.budget {
+        budget.deposit(plan.started);
+    }
+    let (mut number, mut resends, mut rank) = (1, 0, None);
+    loop {
+        let failure = match attempt(service, state, call, plan, number, &mut rank).await {
+            Ok(reply) => return Ok(reply),
+            Err(Ended::NeverStarted) if resends < RESENDS => {
+                resends += 1;
+                continue;
+            }
+            Err(Ended::NeverStarted) => {
+                Failure::new(Blame::Local, "its shard died again and again before it was begun")
+                    .reached(Reached::No)
+            }
+            Err(Ended::Refused(reason)) => return Err(state.rejected(reason)),
+            Err(Ended::Failed(failure)) => failure,
+        };
+        let now = environment.now();
+        let decision = match &state.settings.retry {
+            Some(retry) if !retried && retry.covers(failure.looked_like().word()) => retry.judge(
+                retry::Failed {
+                    attempts: number,
+                    blame: failure.blame(),
+                    reached: failure.has_reached(),
+                    idempotent,
+                    retry_after: failure.asked_retry_after(),
+                    remaining: environment.tick(plan.deadline).since(now),
+                },
+                environment.random(),
+            ),
+            _ => return Err(state.gave_up(number, failure, plan)),
+        };
+        let Decision::After(wait) = decision else { return Err(state.gave_up(number, failure, plan)) };
+        if let Some(budget) = &state.budget
+            && !budget.withdraw(now)
+        {
+            state.budget_spent();
+            return Err(state.gave_up(number, failure, plan));
+        }
+        if !wait.is_zero() {
+            let stopped = pin!(environment.stopped());
+            let slept = pin!(sleep_until(environment.instant(now.after(wait))));
+            if let futures_util::future::Either::Right(_) = futures_util::future::select(slept, stopped).await
+            {
+                return Err(state.gave_up(number, failure, plan));
+            }
+        }
+        number += 1;
+    }
+}
+
+/// One attempt: through the policies, to the shard, and back.
+async fn attempt<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &Plan,
+    number: u32,
+    rank: &mut Option<u64>,
+) -> Result<Reply<C::Reply>, Ended> {
+    let environment = &state.environment;
+    let now = environment.now();
+    if let Some(reason) = service.refusal(now) {
+        return Err(Ended::Refused(state.refused(reason, plan.priority)));
+    }
+    if let Some(breaker) = &state.breaker {
+        breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
+    }
+
+    let mut admission = Admission::new(state, number, now);
+    for (index, gate) in state.gates.iter().enumerate() {
+        if let Some(gate) = gate
+            && gate.pass(state, plan, rank).await?
+        {
+            admission.hold(index);
+        }
+    }
+    let now = environment.now();
+    admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+
+    let deadline = match state.settings.attempt_timeout {
+        Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),
+        None => plan.deadline,
+    };
+    let hurried = plan.hurried && deadline == plan.deadline;
+    let attempt =
+        Attempt::numbered(Arc::clone(&state.service), state.name, number, deadline, plan.context.clone());
+    let exchange = Arc::new(Exchange::new(
+        Arc::clone(call),
+        attempt,
+        Arc::clone(state),
+        hurried,
+        finishes(state.settings.on_cancel, call.traits().idempotent),
+    ));
+    let (admission, arrived) = match &service.rules {
+        Some(rules) => mocked::<D, C>(rules, &exchange, admission).await,
+        None => on_shard(service, state, &exchange, admission, plan).await?,
+    };
+    admission.finish(&arrived.outcome());
+    match arrived {
+        Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes() }),
+        Arrived::Answer(Err(failure)) => Err(Ended::Failed(failure)),
+        Arrived::NeverStarted => Err(Ended::NeverStarted),
+        Arrived::Lost => Err(Ended::Failed(lost(exchange.attempt.is_sent()))),
+    }
+}
+
+fn finishes(on_cancel: OnCancel, idempotent: bool) -> Finishes {
+    match (on_cancel, idempotent) {
+        (OnCancel::Abort, _) | (OnCancel::Auto, true) => Finishes::Never,
+        (OnCancel::Auto, false) => Finishes::OnceSent,
+        (OnCancel::Finish, _) => Finishes::Always,
+    }
+}
+
+fn lost(sent: bool) -> Failure {
+    Failure::new(Blame::Local, "its shard died in the midst of it")
+        .symptom(crate::downstream::Symptom::Reset)
+        .reached(if sent { Reached::Maybe } else { Reached::No })
+}
+
+/// Hands an attempt to the shard that serves this thread, bringing one if there is none, and waits for its end.
+async fn on_shard<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    exchange: &Arc<Exchange<C, C::Reply>>,
+    admission: Admission,
+    plan: &Plan,
+) -> Result<(Admission, Arrived<C::Reply>), Ended> {
+    let refused = |reason| Ended::Refused(state.refused(reason, plan.priority));
+    loop {
+        match service.dispatch(exchange) {
+            Dispatch::Sent => break,
+            Dispatch::Refused(reason) => return Err(refused(reason)),
+            Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
+            Dispatch::Wait => {
+                let Some(seat) = service.seat() else { continue };
+                if timeout_at(exchange.deadline(), seat.settled()).await.is_err() {
+                    return Err(Ended::Failed(ran_out(Stage::Open)));
+                }
+            }
+        }
+    }
+    let waiting = Waiting::new(Arc::clone(exchange), admission);
+    if service.is_served_here() {
+        // The attempt's own task has the timer; one here would only be registered for nothing.
+        return Ok(waiting.await);
+    }
+    match timeout_at(exchange.deadline() + GRACE, waiting).await {
+        Ok(arrived) => Ok(arrived),
+        Err(_) => Err(Ended::Failed(exchange.timed_out())),
+    }
+}
+
+/// How long a caller on another thread waits for the shard's own timeout to tell, before it gives up by itself.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// Answers an attempt by a mock's rules, on the caller's own task.
+async fn mocked<D: Downstream, C: Call<D>>(
+    rules: &super::Rules,
+    exchange: &Arc<Exchange<C, C::Reply>>,
+    admission: Admission,
+) -> (Admission, Arrived<C::Reply>) {
+    let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
+    let result = match timeout_at(exchange.deadline(), answer).await {
+        Ok(result) => super::shard::judge::<D, C>(exchange, result),
+        Err(_) => Err(exchange.timed_out()),
+    };
+    (admission, Arrived::Answer(result))
+}
+
+impl From<Reason> for Ended {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl CallState {
+    /// Counts a refusal of this call.
+    pub(crate) fn refused(&self, reason: Reason, priority: Priority) -> Reason {
+        self.metrics_of_service().rejected(reason.policy(), false, priority);
+        reason
+    }
+
+    pub(crate) fn rejected(&self, reason: Reason) -> CallError {
+        CallError::Rejected(Rejected { service: Arc::clone(&self.service), call: self.name, reason })
+    }
+
+    /// The error of a call whose `attempts` failed, the last one with `failure`.
+    fn gave_up(&self, attempts: u32, failure: Failure, plan: &Plan) -> CallError {
+        let now = self.environment.now();
+        if let crate::downstream::Symptom::Timeout(stage) = failure.looked_like()
+            && now >= self.environment.tick(plan.deadline)
+        {
+            return self.timed_out(stage, plan, Some(failure));
+        }
+        CallError::Failed(Failed { service: Arc::clone(&self.service), call: self.name, attempts, failure })
+    }
+
+    pub(crate) fn timed_out(&self, stage: Stage, plan: &Plan, cause: Option<Failure>) -> CallError {
+        CallError::TimedOut(TimedOut {
+            service: Arc::clone(&self.service),
+            call: self.name,
+            stage,
+            after: self.environment.now().since(plan.started),
+            reached: cause.as_ref().map_or(Reached::No, Failure::has_reached),
+            cause,
+        })
+    }
+}

@@ -1,0 +1,458 @@
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, time::timeout_at};
+
+use super::{
+    CallState, NoFallback, Phase, Recover, Recovered, Recovery, Service, Shared,
+    load::{self, Looked, Stale},
+    pipeline::{self, Options, Plan},
+    recover::IntoRecovery,
+    shard::panic_text,
+};
+use crate::{
+    call::{Answer, Call, CallError, Context, FallbackFailed, Origin, Priority, Reason, chain},
+    downstream::{Downstream, Failure, Stage},
+    telemetry::Outcome,
+    units::Tick,
+};
+
+/// A call that is about to be sent: set its options, then await it.
+///
+/// Nothing happens before its first poll, which takes the paths that need no I/O (a hit, a rejection) without
+/// allocating. It is `Send` whatever the kind. Dropping it cancels the call.
+#[must_use = "a call is sent when it is awaited"]
+pub struct Sending<'a, D: Downstream, C: Call<D>, F = NoFallback> {
+    state: Progress<'a, D, C, F>,
+}
+
+/// How far the call is.
+enum Progress<'a, D: Downstream, C: Call<D>, F> {
+    Ready(Start<'a, D, C, F>),
+    Running { work: Work<'a, C::Reply>, account: Account },
+    Done,
+}
+
+struct Start<'a, D: Downstream, C: Call<D>, F> {
+    service: &'a Service<D>,
+    call: C,
+    options: Options,
+    fallback: F,
+}
+
+type Work<'a, R> = Pin<Box<dyn Future<Output = Result<Answer<R>, CallError>> + Send + 'a>>;
+
+// Nothing in it is pinned but the box, which may move.
+impl<D: Downstream, C: Call<D>, F> Unpin for Sending<'_, D, C, F> {}
+
+impl<'a, D: Downstream, C: Call<D>> Sending<'a, D, C> {
+    pub(crate) fn new(service: &'a Service<D>, call: C) -> Self {
+        Self {
+            state: Progress::Ready(Start {
+                service,
+                call,
+                options: Options::default(),
+                fallback: NoFallback,
+            }),
+        }
+    }
+
+    /// Answers by `fallback` when the call fails by anything but its caller's own fault.
+    ///
+    /// The closure gets the error and gives a reply, a `Result` of one, or a future of either, which has the rest of the
+    /// call's time.
+    pub fn fallback<G, T, M>(self, fallback: G) -> Sending<'a, D, C, Recovered<G, (T, M)>>
+    where
+        G: FnOnce(&CallError) -> T + Send + 'a,
+        T: IntoRecovery<C::Reply, M>,
+    {
+        let state = match self.state {
+            Progress::Ready(Start { service, call, options, fallback: NoFallback }) => {
+                Progress::Ready(Start { service, call, options, fallback: Recovered::new(fallback) })
+            }
+            Progress::Running { work, account } => Progress::Running { work, account },
+            Progress::Done => Progress::Done,
+        };
+        Sending { state }
+    }
+}
+
+impl<D: Downstream, C: Call<D>, F> Sending<'_, D, C, F> {
+    /// How long this call may take, in place of what the settings say; `max_timeout` caps it.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.with(|options| options.deadline = Some(deadline))
+    }
+
+    /// How important this call is, in place of what context, call and settings say.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.with(|options| options.priority = Some(priority))
+    }
+
+    /// On whose account this call is, in place of what the context says.
+    pub fn tenant(self, tenant: impl Into<Arc<str>>) -> Self {
+        let tenant = tenant.into();
+        self.with(|options| options.tenant = Some(tenant))
+    }
+
+    /// Asks the downstream even if a kept reply is fresh, and keeps the new one.
+    pub fn refresh(self) -> Self {
+        self.with(|options| options.refresh = true)
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        if let Progress::Ready(start) = &mut self.state {
+            set(&mut start.options);
+        }
+        self
+    }
+}
+
+impl<'a, D, C, F> Future for Sending<'a, D, C, F>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply> + 'a,
+{
+    type Output = Result<Answer<C::Reply>, CallError>;
+
+    /// # Panics
+    /// When polled again after it was ready.
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if let Progress::Ready(_) = &self.state
+            && let Progress::Ready(start) = mem::replace(&mut self.state, Progress::Done)
+        {
+            match start.begin() {
+                Begun::Ended(result) => return Poll::Ready(result),
+                Begun::Goes(work, account) => self.state = Progress::Running { work, account },
+            }
+        }
+        let Progress::Running { work, account } = &mut self.state else {
+            panic!("a call was polled again after it had ended")
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(payload) => Err(account.call.panicked("code that the call runs", &*payload)),
+        };
+        let Progress::Running { work, account } = mem::replace(&mut self.state, Progress::Done) else {
+            unreachable!("it was running just now")
+        };
+        // What it held is given back before its end is told.
+        drop(work);
+        account.end(&result);
+        Poll::Ready(result)
+    }
+}
+
+/// What the first poll makes of a call.
+enum Begun<'a, R> {
+    Ended(Result<Answer<R>, CallError>),
+    Goes(Work<'a, R>, Account),
+}
+
+impl<'a, D, C, F> Start<'a, D, C, F>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply> + 'a,
+{
+    fn begin(self) -> Begun<'a, C::Reply> {
+        let shared = &self.service.shared;
+        let table = shared.state.table();
+        let registered;
+        let call = match table.call(C::identity()) {
+            Some(call) => call,
+            None => match shared.state.register::<D, C>() {
+                Ok(call) => {
+                    registered = call;
+                    &registered
+                }
+                Err(reason) => return Begun::Ended(Err(shared.state.rejected(C::NAME, reason))),
+            },
+        };
+        let started = call.environment.now();
+        let plan = Context::with_current(|context| {
+            if context.is_none() {
+                shared.state.metrics.context_missing.add_one();
+            }
+            Plan::new(call, self.call.traits().priority, &self.options, context, started)
+        });
+        let (plan, error) = match plan {
+            Ok(plan) => (plan, shared.state.closed().map(|reason| call.refused(reason, Priority::Normal))),
+            Err(reason) => (Plan::passed(call, started), Some(reason)),
+        };
+        self.look(call, plan, error)
+    }
+
+    /// The paths that need no I/O.
+    fn look(self, call: &Arc<CallState>, plan: Plan, error: Option<Reason>) -> Begun<'a, C::Reply> {
+        let Self { service, call: message, options, fallback } = self;
+        let shared = &service.shared;
+        if let Some(reason) = error {
+            return settle(shared, call, message, &plan, None, fallback, call.rejected(reason));
+        }
+        let looked =
+            catch_unwind(AssertUnwindSafe(|| load::look_up(shared, call, &message, &plan, options.refresh)));
+        let (key, stale) = match looked {
+            Ok(Looked::Hit { answer, refresh }) => {
+                if let Some(key) = refresh {
+                    load::refresh(shared, call, message, &plan, key);
+                }
+                tell(call, plan.started, plan.priority, Outcome::Ok(answer.origin()));
+                return Begun::Ended(Ok(answer));
+            }
+            Ok(Looked::Miss { key, stale }) => (Some(key), stale),
+            Ok(Looked::Uncached) => (None, None),
+            Err(payload) => {
+                let error = call.panicked("its cache key", &*payload);
+                return settle(shared, call, message, &plan, None, fallback, error);
+            }
+        };
+        if let Some(breaker) = &call.breaker
+            && let Err(reason) = breaker.look(call, plan.priority, plan.started)
+        {
+            return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
+        }
+        if Handle::try_current().is_err() {
+            let reason = call.refused(Reason::NoRuntime, plan.priority);
+            return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
+        }
+        let account = Account::open(call, &plan);
+        let work = run(Arc::clone(shared), Arc::clone(call), message, plan, key, stale, fallback);
+        Begun::Goes(Box::pin(work), account)
+    }
+}
+
+/// The paths that need I/O.
+async fn run<D, C, F>(
+    shared: Arc<Shared<D>>,
+    state: Arc<CallState>,
+    call: C,
+    plan: Plan,
+    key: Option<Box<[u8]>>,
+    stale: Option<Stale>,
+    fallback: F,
+) -> Result<Answer<C::Reply>, CallError>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply>,
+{
+    let call = Arc::new(call);
+    let invalidation: Invalidation<'_, D, C> = Invalidation { service: &*shared, call: &*call };
+    let result = match (key, C::sharing()) {
+        (Some(key), Some(sharing)) => load::load(&shared, &state, &call, &plan, key, sharing).await,
+        _ => pipeline::attempts(&shared, &state, &call, &plan)
+            .await
+            .map(|reply| Answer::owned(reply.value, Origin::Fresh)),
+    };
+    drop(invalidation);
+    match result {
+        Ok(answer) => Ok(answer),
+        Err(error) => match recover::<D, C, F>(&shared, &state, &call, &plan, stale, fallback, &error) {
+            Recovering::Done(result) => result.unwrap_or(Err(error)),
+            Recovering::Later(work) => eventually(&state, &plan, work, error).await,
+        },
+    }
+}
+
+/// A write voids what it changed when it ends, however it ends: its outcome may be unknown.
+struct Invalidation<'a, D: Downstream, C: Call<D>> {
+    service: &'a Shared<D>,
+    call: &'a C,
+}
+
+impl<D: Downstream, C: Call<D>> Drop for Invalidation<'_, D, C> {
+    fn drop(&mut self) {
+        load::invalidate(self.service, self.call);
+    }
+}
+
+/// Ends a call that never got as far as I/O.
+fn settle<'a, D, C, F>(
+    shared: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: C,
+    plan: &Plan,
+    stale: Option<Stale>,
+    fallback: F,
+    error: CallError,
+) -> Begun<'a, C::Reply>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply> + 'a,
+{
+    match recover::<D, C, F>(shared, state, &call, plan, stale, fallback, &error) {
+        Recovering::Done(result) => {
+            let result = result.unwrap_or(Err(error));
+            tell(state, plan.started, plan.priority, ending(&result));
+            Begun::Ended(result)
+        }
+        Recovering::Later(work) => {
+            let account = Account::open(state, plan);
+            let (state, plan) = (Arc::clone(state), plan.clone());
+            Begun::Goes(Box::pin(async move { eventually(&state, &plan, work, error).await }), account)
+        }
+    }
+}
+
+/// What came in place of the answer: `Done(None)` where nothing did.
+enum Recovering<R> {
+    Done(Option<Result<Answer<R>, CallError>>),
+    Later(Later<R>),
+}
+
+type Later<R> = Pin<Box<dyn Future<Output = Result<R, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
+/// A stale entry, the caller's fallback, the call's own; in this order, and where the failure's blame allows.
+fn recover<D, C, F>(
+    shared: &Shared<D>,
+    state: &CallState,
+    call: &C,
+    plan: &Plan,
+    stale: Option<Stale>,
+    fallback: F,
+    error: &CallError,
+) -> Recovering<C::Reply>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply>,
+{
+    if !error.blame().allows_fallback() {
+        return Recovering::Done(None);
+    }
+    let instead_of = outcome_of(error);
+    if let Some(stale) = stale {
+        state.metrics().fell_back(true, instead_of);
+        return Recovering::Done(Some(Ok(stale.answer(&state.environment))));
+    }
+    // A fallback that calls the same service, which fails, must not fall back into itself.
+    let id = shared.state.id;
+    if plan.context.as_ref().is_some_and(|context| context.is_falling_back_from(id)) {
+        return Recovering::Done(None);
+    }
+    let recovery = catch_unwind(AssertUnwindSafe(|| match fallback.recover(error) {
+        Recovery::None => call.fallback(error).map_or(Recovery::None, Recovery::Value),
+        recovery => recovery,
+    }));
+    match recovery {
+        Ok(Recovery::None) => Recovering::Done(None),
+        Ok(Recovery::Value(reply)) => {
+            state.metrics().fell_back(false, instead_of);
+            Recovering::Done(Some(Ok(Answer::owned(reply, Origin::Fallback))))
+        }
+        Ok(Recovery::Failed(second)) => Recovering::Done(Some(Err(fallback_failed(error, chain(&*second))))),
+        Ok(Recovery::Later(work)) => {
+            let context = plan.context.clone().unwrap_or_default().falling_back_from(id);
+            Recovering::Later(Box::pin(context.in_scope(work)))
+        }
+        Err(payload) => {
+            let text = format!("it panicked: {}", panic_text(&*payload));
+            Recovering::Done(Some(Err(fallback_failed(error, text))))
+        }
+    }
+}
+
+/// Waits for a fallback that is a future, for the rest of the call's time.
+async fn eventually<R: 'static>(
+    state: &CallState,
+    plan: &Plan,
+    mut work: Later<R>,
+    error: CallError,
+) -> Result<Answer<R>, CallError> {
+    let guarded = std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(poll) => poll.map_err(|second| chain(&*second)),
+            Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
+        }
+    });
+    match timeout_at(plan.deadline, guarded).await {
+        Ok(Ok(reply)) => {
+            state.metrics().fell_back(false, outcome_of(&error));
+            Ok(Answer::owned(reply, Origin::Fallback))
+        }
+        Ok(Err(second)) => Err(fallback_failed(&error, second)),
+        Err(_) => Err(fallback_failed(&error, format!("the call's time ran out, {}", Stage::Fallback))),
+    }
+}
+
+fn fallback_failed(first: &CallError, message: String) -> CallError {
+    CallError::FallbackFailed(FallbackFailed { first: Arc::new(first.clone()), message: message.into() })
+}
+
+/// How a call with this error counts.
+fn outcome_of(error: &CallError) -> Outcome {
+    if error.is_timeout() {
+        Outcome::Timeout
+    } else if error.is_rejection() {
+        Outcome::Rejected
+    } else {
+        Outcome::Error
+    }
+}
+
+/// One call's entry in the books: exactly one end is written, "cancelled" where it is dropped before.
+struct Account {
+    call: Arc<CallState>,
+    started: Tick,
+    priority: Priority,
+    ended: bool,
+}
+
+impl Account {
+    /// Opens an account for a call that goes on to I/O; it counts as under way until it ends.
+    fn open(call: &Arc<CallState>, plan: &Plan) -> Self {
+        call.environment.begin_call();
+        Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false }
+    }
+
+    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
+        self.ended = true;
+        tell(&self.call, self.started, self.priority, ending(result));
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !self.ended {
+            tell(&self.call, self.started, self.priority, Outcome::Cancelled);
+        }
+        self.call.environment.end_call();
+    }
+}
+
+fn ending<R: 'static>(result: &Result<Answer<R>, CallError>) -> Outcome {
+    match result {
+        Ok(answer) => Outcome::Ok(answer.origin()),
+        Err(error) => outcome_of(error),
+    }
+}
+
+fn tell(call: &CallState, started: Tick, priority: Priority, outcome: Outcome) {
+    let took = call.environment.now().since(started);
+    call.metrics().ended(outcome, priority, took);
+}
+
+impl CallState {
+    fn panicked(&self, what: &str, payload: &(dyn std::any::Any + Send)) -> CallError {
+        let failure = Failure::panicked(what, panic_text(payload));
+        CallError::failed(Arc::clone(&self.service), self.name, failure)
+    }
+}
+
+impl<D: Downstream, C: Call<D>, F> fmt::Debug for Sending<'_, D, C, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("call", &C::NAME).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! The actor at the end of the way: it owns one thread's connections, and makes one attempt a message.
+//!
+//! An attempt is polled once in place, and becomes a task of its own only if it is pending: actix polls the futures of
+//! its handlers one after the other on every wake-up, which at a thousand in flight costs more than the calls. Its
+//! timer is the task's too. A panic in an attempt is that call's failure and leaves the shard alone.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+    time::Duration,
+};
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use slab::Slab;
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::exchange::{Exchange, Order};
+use crate::{
+    call::Call,
+    downstream::{Downstream, Failure},
+};
+
+/// One thread's shard of a service.
+pub(crate) struct Shard<D> {
+    pub(crate) downstream: Rc<D>,
+    pub(crate) vitals: Rc<Vitals>,
+}
+
+impl<D: Downstream> Actor for Shard<D> {
+    type Context = Context<Self>;
+}
+
+/// What a shard's keeper watches: several panics of attempts within a minute may mean that the pool itself is broken.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    panics: Cell<u32>,
+    first: Cell<Instant>,
+    pub(crate) broken: Notify,
+    /// Attempts that are tasks of their own.
+    tasks: RefCell<Slab<AbortHandle>>,
+}
+
+const PANICS: u32 = 5;
+const PANIC_WINDOW: Duration = Duration::from_secs(60);
+
+impl Vitals {
+    pub(crate) fn new() -> Self {
+        Self {
+            panics: Cell::new(0),
+            first: Cell::new(Instant::now()),
+            broken: Notify::new(),
+            tasks: RefCell::default(),
+        }
+    }
+
+    /// Cuts off all attempts under way.
+    pub(crate) fn abort(&self) {
+        for (_, task) in self.tasks.borrow().iter() {
+            task.abort();
+        }
+    }
+
+    fn panicked(&self) {
+        let now = Instant::now();
+        if now - self.first.get() > PANIC_WINDOW {
+            self.panics.set(0);
+        }
+        if self.panics.get() == 0 {
+            self.first.set(now);
+        }
+        self.panics.set(self.panics.get() + 1);
+        if self.panics.get() == PANICS {
+            self.panics.set(0);
+            self.broken.notify_one();
+        }
+    }
+}
+
+impl<C: 'static, R: Send + 'static> Message for Order<C, R> {
+    type Result = ();
+}
+
+impl<D: Downstream, C: Call<D>> Handler<Order<C, C::Reply>> for Shard<D> {
+    type Result = ();
+
+    fn handle(&mut self, mut order: Order<C, C::Reply>, _: &mut Self::Context) {
+        let Some(exchange) = order.begin() else { return };
+        let mut attempt = Guarded {
+            work: Box::pin(attempt(Rc::clone(&self.downstream), Arc::clone(&exchange))),
+            vitals: Rc::clone(&self.vitals),
+        };
+        match Pin::new(&mut attempt).poll(&mut TaskContext::from_waker(Waker::noop())) {
+            Poll::Ready(result) => order.answer(result),
+            Poll::Pending => {
+                let vitals = Rc::clone(&self.vitals);
+                let mut tasks = self.vitals.tasks.borrow_mut();
+                let place = tasks.vacant_entry();
+                let listed = Listed { vitals, key: place.key() };
+                let task = actix_rt::spawn(async move {
+                    let _listed = listed;
+                    finish(attempt, exchange, order).await;
+                });
+                place.insert(task.abort_handle());
+            }
+        }
+    }
+}
+
+/// A task's place in the list of those under way.
+struct Listed {
+    vitals: Rc<Vitals>,
+    key: usize,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.vitals.tasks.borrow_mut().try_remove(self.key);
+    }
+}
+
+/// Asks whether the downstream is well.
+pub(crate) struct Check;
+
+impl Message for Check {
+    type Result = Result<(), Failure>;
+}
+
+impl<D: Downstream> Handler<Check> for Shard<D> {
+    type Result = ResponseFuture<Result<(), Failure>>;
+
+    fn handle(&mut self, _: Check, _: &mut Self::Context) -> Self::Result {
+        let downstream = Rc::clone(&self.downstream);
+        Box::pin(async move { downstream.check().await })
+    }
+}
+
+/// One attempt, and the judgement of its end.
+async fn attempt<D: Downstream, C: Call<D>>(
+    downstream: Rc<D>,
+    exchange: Arc<Exchange<C, C::Reply>>,
+) -> Result<C::Reply, Failure> {
+    let result = exchange.call.attempt(&downstream, &exchange.attempt).await;
+    judge::<D, C>(&exchange, result)
+}
+
+/// What the call and its settings make of an attempt's end.
+pub(crate) fn judge<D: Downstream, C: Call<D>>(
+    exchange: &Exchange<C, C::Reply>,
+    result: Result<C::Reply, Failure>,
+) -> Result<C::Reply, Failure> {
+    result
+        .and_then(|reply| exchange.call.judge(&reply).map(|()| reply))
+        .map_err(|failure| exchange.state.settings.classify.apply(failure))
+}
+
+/// Waits for a pending attempt, for its deadline, or for its caller to go away.
+async fn finish<C, R>(
+    mut attempt: Guarded<impl Future<Output = Result<R, Failure>>>,
+    exchange: Arc<Exchange<C, R>>,
+    order: Order<C, R>,
+) {
+    let work = std::future::poll_fn(|context| {
+        if exchange.is_cancelled(context) {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut attempt).poll(context).map(Some)
+    });
+    match timeout_at(exchange.deadline(), work).await {
+        Ok(Some(result)) => order.answer(result),
+        // Nobody waits for an answer.
+        Ok(None) => {}
+        Err(_) => {
+            // The work ends before its caller hears of it: what it held is free again.
+            drop(attempt);
+            order.answer(Err(exchange.timed_out()));
+        }
+    }
+}
+
+/// Turns a panic of the work into its failure.
+struct Guarded<F> {
+    work: Pin<Box<F>>,
+    vitals: Rc<Vitals>,
+}
+
+impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<F> {
+    type Output = Result<R, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match catch_unwind(AssertUnwindSafe(|| this.work.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(payload) => {
+                this.vitals.panicked();
+                Poll::Ready(Err(Failure::panicked("the attempt", panic_text(&*payload))))
+            }
+        }
+    }
+}
+
+/// The text that a panic came with.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

@@ -1,0 +1,404 @@
+//! What all threads share of one service. It outlives every restart of a shard.
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::{
+    CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+};
+use crate::{
+    cache::{Flights, Generation},
+    call::{Call, CallError, Reason, Rejected},
+    downstream::Downstream,
+    policy::{budget::RetryBudget, rate::Rate},
+    telemetry::{CallMetrics, ServiceMetrics, What},
+    units::Tick,
+};
+
+/// One service, for all its threads.
+pub(crate) struct State {
+    /// Process-wide: two runtimes may live in one process.
+    pub(crate) id: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) environment: Arc<Environment>,
+    pub(crate) metrics: Arc<ServiceMetrics>,
+    pub(crate) flights: Flights,
+    /// Everything of this service that was loaded before is void.
+    cleared: AtomicU64,
+    /// Calls sent with `do_send` that have not ended.
+    pub(crate) unanswered: AtomicUsize,
+    /// Seats whose shards failed more often than is borne.
+    failed_seats: AtomicUsize,
+    table: ArcSwap<Table>,
+    /// Held while the table is rebuilt, so that no two do it at once.
+    source: Mutex<Arc<SettingsSource>>,
+}
+
+/// What the service's settings and registered calls make of it; swapped whole by a reload.
+pub(crate) struct Table {
+    pub(crate) settings: ServiceSettings,
+    /// What a call has that says nothing of its own.
+    pub(crate) defaults: CallSettings,
+    pub(crate) shared: ScopePolicies,
+    pub(crate) budget: Option<Arc<RetryBudget>>,
+    calls: HashMap<TypeId, Arc<CallState>, BuildHasherDefault<AsIs>>,
+}
+
+/// The policies of one scope: a service's, or those of a call that differ from it.
+#[derive(Clone)]
+pub(crate) struct ScopePolicies {
+    pub(crate) breaker: Option<Arc<BreakerGuard>>,
+    pub(crate) gate: Option<Arc<Gate>>,
+    pub(crate) rate: Option<Arc<Rate>>,
+}
+
+/// One call of a service: its settings, its policies, its counts.
+pub(crate) struct CallState {
+    pub(crate) name: &'static str,
+    derived: &'static str,
+    pub(crate) service: Arc<str>,
+    pub(crate) settings: CallSettings,
+    pub(crate) breaker: Option<Arc<BreakerGuard>>,
+    /// The service's, and within it the call's own where it has one.
+    pub(crate) gates: [Option<Arc<Gate>>; 2],
+    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) budget: Option<Arc<RetryBudget>>,
+    pub(crate) environment: Arc<Environment>,
+    service_metrics: Arc<ServiceMetrics>,
+    kept: Arc<Kept>,
+}
+
+/// What a call keeps over reloads.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) metrics: CallMetrics,
+    /// Everything of this call that was loaded before is void.
+    cleared: AtomicU64,
+    budget_told: AtomicU64,
+}
+
+/// A spent budget is told once in this time.
+const BUDGET_SILENCE: Duration = Duration::from_secs(10);
+
+static SERVICES: AtomicU64 = AtomicU64::new(0);
+
+impl State {
+    /// The state of a service whose calls' settings `source` tells.
+    pub(crate) fn new(
+        name: Arc<str>,
+        environment: Arc<Environment>,
+        settings: ServiceSettings,
+        defaults: CallSettings,
+        source: Arc<SettingsSource>,
+    ) -> Self {
+        let shared = ScopePolicies::new(&name, &defaults, &environment, None);
+        let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
+        Self {
+            id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            name,
+            environment,
+            metrics: Arc::default(),
+            flights: Flights::default(),
+            cleared: AtomicU64::new(0),
+            unanswered: AtomicUsize::new(0),
+            failed_seats: AtomicUsize::new(0),
+            table: ArcSwap::from_pointee(Table {
+                settings,
+                defaults,
+                shared,
+                budget,
+                calls: HashMap::default(),
+            }),
+            source: Mutex::new(source),
+        }
+    }
+
+    pub(crate) fn table(&self) -> arc_swap::Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Makes a call known, so that its settings are judged and its counts exist before it is first made.
+    ///
+    /// # Errors
+    /// If its own settings are wrong, or another type has its name.
+    pub(crate) fn register<D: Downstream, C: Call<D>>(&self) -> Result<Arc<CallState>, Reason> {
+        let source = self.source.lock();
+        let table = self.table.load_full();
+        if let Some(known) = table.calls.get(&C::identity()) {
+            return Ok(Arc::clone(known));
+        }
+        if table.calls.values().any(|known| known.name == C::NAME) {
+            return Err(Reason::BadCall(
+                format!("another type is called {} too; give one of them another NAME", C::NAME).into(),
+            ));
+        }
+        let settings = source(C::NAME, C::SETTINGS).map_err(|error| Reason::BadCall(error.into()))?;
+        let call = Arc::new(self.call_state(&table, C::NAME, C::SETTINGS, settings, None));
+        let mut calls = table.calls.clone();
+        calls.insert(C::identity(), Arc::clone(&call));
+        self.table.store(Arc::new(Table { calls, ..table.without_calls() }));
+        Ok(call)
+    }
+
+    /// Puts new settings in force. Policies whose settings did not change keep their state; so do all counts.
+    pub(crate) fn reload(
+        &self,
+        settings: ServiceSettings,
+        defaults: CallSettings,
+        source: Arc<SettingsSource>,
+    ) {
+        let mut current = self.source.lock();
+        let old = self.table.load_full();
+        let shared =
+            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)));
+        let budget = match (&settings.retry_budget, &old.settings.retry_budget) {
+            (new, before) if new == before => old.budget.clone(),
+            (new, _) => new.clone().map(|budget| Arc::new(RetryBudget::new(budget))),
+        };
+        let mut table = Table { settings, defaults, shared, budget, calls: HashMap::default() };
+        for (identity, known) in &old.calls {
+            // The whole was judged before: a call whose settings cannot be read keeps those it has.
+            let settings = source(known.name, known.derived).unwrap_or_else(|_| known.settings.clone());
+            let call = self.call_state(&table, known.name, known.derived, settings, Some((known, &old)));
+            table.calls.insert(*identity, Arc::new(call));
+        }
+        *current = source;
+        self.table.store(Arc::new(table));
+    }
+
+    fn call_state(
+        &self,
+        table: &Table,
+        name: &'static str,
+        derived: &'static str,
+        settings: CallSettings,
+        before: Option<(&Arc<CallState>, &Table)>,
+    ) -> CallState {
+        let own = ScopePolicies::own(name, &settings, table, self, before);
+        CallState {
+            name,
+            derived,
+            service: Arc::clone(&self.name),
+            breaker: own.breaker,
+            gates: [table.shared.gate.clone(), own.gate],
+            rate: own.rate,
+            budget: table.budget.clone(),
+            environment: Arc::clone(&self.environment),
+            service_metrics: Arc::clone(&self.metrics),
+            kept: before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept)),
+            settings,
+        }
+    }
+
+    /// Voids everything of this service that is kept or being loaded.
+    pub(crate) fn clear(&self) {
+        self.cleared.store(self.environment.generations.next().get(), Ordering::Release);
+    }
+
+    /// One more seat is failed; whether it is the first.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed_seats.fetch_add(1, Ordering::AcqRel) == 0
+    }
+
+    /// One less seat is failed; whether it was the last.
+    pub(crate) fn recovered(&self) -> bool {
+        self.failed_seats.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether no seat is failed.
+    pub(crate) fn is_up(&self) -> bool {
+        self.failed_seats.load(Ordering::Acquire) == 0
+    }
+
+    /// A tag as the process knows it: those of two services are two.
+    pub(crate) fn tag(&self, tag: u64) -> u64 {
+        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Why no calls are taken, if so.
+    pub(crate) fn closed(&self) -> Option<Reason> {
+        match self.environment.phase() {
+            Phase::Running => None,
+            Phase::Draining => Some(Reason::Draining),
+            Phase::Stopped => Some(Reason::NotRunning),
+        }
+    }
+
+    /// The error of a call that is not known.
+    pub(crate) fn rejected(&self, call: &'static str, reason: Reason) -> CallError {
+        CallError::Rejected(Rejected { service: Arc::clone(&self.name), call, reason })
+    }
+
+    /// Whether something of this service and call with these tags, loaded at `loaded`, may still be served.
+    pub(crate) fn is_current(&self, call: &CallState, tags: Option<&[u64]>, loaded: Generation) -> bool {
+        self.cleared.load(Ordering::Acquire) <= loaded.get()
+            && call.kept.cleared.load(Ordering::Acquire) <= loaded.get()
+            && tags.is_none_or(|tags| self.environment.generations.is_current(tags, loaded))
+    }
+}
+
+impl Table {
+    pub(crate) fn call(&self, identity: TypeId) -> Option<&Arc<CallState>> {
+        self.calls.get(&identity)
+    }
+
+    pub(crate) fn calls(&self) -> impl Iterator<Item = &Arc<CallState>> {
+        self.calls.values()
+    }
+
+    fn without_calls(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            defaults: self.defaults.clone(),
+            shared: self.shared.clone(),
+            budget: self.budget.clone(),
+            calls: HashMap::default(),
+        }
+    }
+}
+
+impl ScopePolicies {
+    /// A service's. What `before` had by the same settings is kept.
+    fn new(
+        scope: &Arc<str>,
+        settings: &CallSettings,
+        environment: &Arc<Environment>,
+        before: Option<(&ScopePolicies, &CallSettings)>,
+    ) -> Self {
+        let _ = scope;
+        let breaker = match (before, &settings.breaker) {
+            (Some((kept, old)), new) if old.breaker == *new => kept.breaker.clone(),
+            (_, new) => {
+                new.clone().map(|new| Arc::new(BreakerGuard::new("service".into(), new, environment)))
+            }
+        };
+        let gate = match (before, &settings.bulkhead) {
+            (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
+                gate.reload(new);
+                Some(Arc::clone(gate))
+            }
+            (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
+        };
+        let rate = match (before, &settings.rate) {
+            (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
+            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+        };
+        Self { breaker, gate, rate }
+    }
+
+    /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
+    /// within the service's.
+    fn own(
+        name: &'static str,
+        settings: &CallSettings,
+        table: &Table,
+        state: &State,
+        before: Option<(&Arc<CallState>, &Table)>,
+    ) -> Self {
+        let (shared, defaults) = (&table.shared, &table.defaults);
+        let separate = settings.breaker.as_ref().is_some_and(|breaker| breaker.scope.is_per_call());
+        let breaker = if settings.breaker == defaults.breaker && !separate {
+            shared.breaker.clone()
+        } else {
+            match before {
+                Some((before, _))
+                    if before.settings.breaker == settings.breaker && before.has_own_breaker() =>
+                {
+                    before.breaker.clone()
+                }
+                _ => settings
+                    .breaker
+                    .clone()
+                    .map(|new| Arc::new(BreakerGuard::new(name.into(), new, &state.environment))),
+            }
+        };
+        let gate = if settings.bulkhead == defaults.bulkhead {
+            None
+        } else {
+            match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
+                (Some(gate), Some(new)) => {
+                    gate.reload(new);
+                    Some(gate)
+                }
+                (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
+            }
+        };
+        let rate = if settings.rate == defaults.rate {
+            shared.rate.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
+                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+            }
+        };
+        Self { breaker, gate, rate }
+    }
+}
+
+impl CallState {
+    /// Whether the breaker is the call's own, not the service's.
+    pub(crate) fn has_own_breaker(&self) -> bool {
+        self.breaker.as_ref().is_some_and(|breaker| &*breaker.scope != "service")
+    }
+
+    /// Voids everything of this call that is kept or being loaded.
+    pub(crate) fn clear(&self) {
+        self.kept.cleared.store(self.environment.generations.next().get(), Ordering::Release);
+    }
+
+    pub(crate) fn metrics(&self) -> &CallMetrics {
+        &self.kept.metrics
+    }
+
+    pub(crate) fn metrics_of_service(&self) -> &ServiceMetrics {
+        &self.service_metrics
+    }
+
+    /// The retry budget is spent: told once, until it is not.
+    pub(crate) fn budget_spent(&self) {
+        let now = self.environment.now();
+        let told = Tick::from_nanos(self.kept.budget_told.load(Ordering::Relaxed));
+        if told == Tick::ZERO || now.since(told) > BUDGET_SILENCE {
+            self.kept.budget_told.store(now.as_nanos(), Ordering::Relaxed);
+            self.environment.events.emit(Some(&self.service), What::BudgetExhausted);
+        }
+    }
+}
+
+/// A type's id is a good hash already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,231 @@
+//! Which shard serves a thread's calls.
+//!
+//! A thread that can run local tasks (an actix arbiter, an actix-web worker, a `LocalSet`) has a seat of its own for each
+//! service that it calls, found through a thread-local table by the service's process-wide id. Other threads (tokio's
+//! multi-threaded workers) are served by arbiters that the runtime owns: here, lanes.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use actix_rt::{Arbiter, ArbiterHandle, System};
+use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::{Occupancy, Seat};
+use crate::downstream::Downstream;
+
+thread_local! {
+    static SEATS: RefCell<HashMap<u64, Box<dyn Entry>>> = RefCell::default();
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// A seat of whatever kind.
+trait Entry {
+    fn as_any(&self) -> &dyn Any;
+    fn is_retired(&self) -> bool;
+}
+
+impl<D: Downstream> Entry for Arc<Seat<D>> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn is_retired(&self) -> bool {
+        self.with(|occupancy| matches!(occupancy, Occupancy::Retired))
+    }
+}
+
+/// Lends this thread's seat at a service, if it has one.
+pub(crate) fn with_seat<D: Downstream, T>(service: u64, lend: impl FnOnce(&Arc<Seat<D>>) -> T) -> Option<T> {
+    SEATS.with_borrow(|seats| {
+        let seat = seats.get(&service)?.as_any().downcast_ref::<Arc<Seat<D>>>()?;
+        Some(lend(seat))
+    })
+}
+
+/// Makes `seat` this thread's at a service. Seats of services that have ended meanwhile are forgotten.
+pub(crate) fn take_seat<D: Downstream>(service: u64, seat: Arc<Seat<D>>) {
+    let _forgotten: Vec<_> = SEATS.with_borrow_mut(|seats| {
+        let retired: Vec<u64> =
+            seats.iter().filter(|(_, seat)| seat.is_retired()).map(|(service, _)| *service).collect();
+        let mut forgotten: Vec<_> = retired.iter().filter_map(|service| seats.remove(service)).collect();
+        forgotten.extend(seats.insert(service, Box::new(seat)));
+        forgotten
+    });
+}
+
+/// Forgets this thread's seat at a service.
+pub(crate) fn leave_seat(service: u64) {
+    let _forgotten = SEATS.with_borrow_mut(|seats| seats.remove(&service));
+}
+
+/// Where the shard for this thread's calls can live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this thread.
+    Here,
+    /// On one that the runtime owns.
+    Elsewhere,
+    /// Nowhere: there is no async runtime to wait in.
+    Nowhere,
+}
+
+/// Finds out whether this thread can run local tasks. Asked once a thread and service, not at each call.
+pub(crate) fn place() -> Place {
+    if Arbiter::try_current().is_some() {
+        return Place::Here;
+    }
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Err(_) => Place::Nowhere,
+        // actix-web's workers under `#[tokio::main]` report no arbiter, and yet run local tasks. Nothing tells but trying.
+        Ok(RuntimeFlavor::CurrentThread) if can_spawn_local() => Place::Here,
+        Ok(_) => Place::Elsewhere,
+    }
+}
+
+fn can_spawn_local() -> bool {
+    catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(async {})))).is_ok()
+}
+
+/// This thread's name, for people.
+pub(crate) fn thread_name() -> Arc<str> {
+    let current = thread::current();
+    match current.name() {
+        Some(name) => name.into(),
+        None => format!("{:?}", current.id()).into(),
+    }
+}
+
+/// The arbiters that the runtime owns, for callers whose threads cannot run a shard. Each is started when it is first
+/// needed, and again when it has died.
+pub(crate) struct Lanes {
+    lanes: Vec<Mutex<Lane>>,
+}
+
+#[derive(Default)]
+struct Lane {
+    /// Set by the watchdog while something blocks the thread.
+    stalled: bool,
+    arbiter: Option<ArbiterHandle>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+impl Lanes {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { lanes: (0..count).map(|_| Mutex::default()).collect() }
+    }
+
+    /// How many there may be.
+    pub(crate) fn count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Says whether something blocks a lane's thread: calls go around it then.
+    pub(crate) fn set_stalled(&self, thread: &str, stalled: bool) {
+        let lane = (0..self.count()).find(|lane| *Self::name(*lane) == *thread);
+        if let Some(lane) = lane {
+            self.lanes[lane].lock().stalled = stalled;
+        }
+    }
+
+    /// `lane`, or the next one, of the first `among`, that nothing blocks.
+    pub(crate) fn around(&self, lane: usize, among: usize) -> usize {
+        let among = among.clamp(1, self.count());
+        (0..among)
+            .map(|further| (lane + further) % among)
+            .find(|lane| !self.lanes[*lane].lock().stalled)
+            .unwrap_or(lane)
+    }
+
+    /// The lane, of the first `among`, that serves this thread: always the same one. `None` without lanes.
+    pub(crate) fn of_this_thread(&self, among: usize) -> Option<usize> {
+        let among = among.min(self.count());
+        let number = match NUMBER.get() {
+            Some(number) => number,
+            None => {
+                let number = THREADS.fetch_add(1, Ordering::Relaxed);
+                NUMBER.set(Some(number));
+                number
+            }
+        };
+        (among > 0).then(|| number % among)
+    }
+
+    /// The name of a lane's thread.
+    pub(crate) fn name(lane: usize) -> Arc<str> {
+        format!("seawall-{lane}").into()
+    }
+
+    /// Runs `job` on a lane.
+    pub(crate) fn run(&self, lane: usize, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let mut slot = self.lanes[lane].lock();
+        // A dead arbiter refuses, and takes the job with it: so it is asked with an empty one first.
+        let alive = slot.arbiter.as_ref().is_some_and(|arbiter| arbiter.spawn_fn(|| {}));
+        if !alive {
+            *slot = Lane::start(Self::name(lane))?;
+        }
+        match &slot.arbiter {
+            Some(arbiter) if arbiter.spawn_fn(job) => Ok(()),
+            _ => Err(io::Error::other("the runtime's own thread ended as soon as it had started")),
+        }
+    }
+
+    /// Ends all lanes, and waits for their threads.
+    pub(crate) fn stop(&self) {
+        let stopped: Vec<_> = self
+            .lanes
+            .iter()
+            .filter_map(|lane| {
+                let Lane { arbiter, thread, .. } = std::mem::take(&mut *lane.lock());
+                arbiter?.stop();
+                thread
+            })
+            .collect();
+        for thread in stopped {
+            if thread.thread().id() != thread::current().id() {
+                // Its panic, if any, was told when it happened.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn start(name: Arc<str>) -> io::Result<Self> {
+        let (ready, started) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new().name(name.to_string()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            let mut runtime = Some(runtime);
+            let system =
+                System::with_tokio_rt(move || runtime.take().expect("the system asks for its runtime once"));
+            let _ = ready.send(Ok(System::current().arbiter().clone()));
+            let _ = system.run();
+        })?;
+        let arbiter = started.recv().unwrap_or_else(|_| {
+            Err(io::Error::other("the runtime's own thread ended before it had started"))
+        })?;
+        Ok(Self { stalled: false, arbiter: Some(arbiter), thread: Some(thread) })
+    }
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes").field("count", &self.count()).finish()
+    }
+}

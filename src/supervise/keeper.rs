@@ -1,0 +1,193 @@
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{AsyncContext, Context};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
+use tokio::time::{sleep, timeout};
+
+use super::watchdog;
+use crate::{
+    call::chain,
+    downstream::{Downstream, OpenError},
+    policy::restart::{Next, Restarts},
+    service::{Closed, Occupancy, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text},
+    telemetry::{Cause, What},
+};
+
+/// How long closing a pool may take before it is dropped as it is.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Keeps a seat occupied, on the thread that it is polled on, until it is asked to leave.
+pub(crate) fn keep<D: Downstream>(
+    service: Arc<Shared<D>>,
+    seat: Arc<Seat<D>>,
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        let environment = &service.state.environment;
+        watchdog::attend(environment);
+        let settings = service.state.table().settings.restart.clone();
+        let keeper = Keeper { restarts: Restarts::new(settings), failed: false, service, seat };
+        keeper.run().await;
+    })
+}
+
+struct Keeper<D: Downstream> {
+    service: Arc<Shared<D>>,
+    seat: Arc<Seat<D>>,
+    restarts: Restarts,
+    /// Whether this seat's restarts went over their intensity.
+    failed: bool,
+}
+
+/// Why a shard is not there any more.
+enum End {
+    Retired,
+    Renewed,
+    Died(Cause),
+}
+
+impl<D: Downstream> Keeper<D> {
+    async fn run(mut self) {
+        let mut again = false;
+        loop {
+            // Opening => Open | Closed
+            let opened = self.open(again).await;
+            again = true;
+            let error = match opened {
+                Ok(downstream) => match self.serve(downstream).await {
+                    // Open => Retired
+                    End::Retired => return self.seat.set(Occupancy::Retired),
+                    // Open => Opening
+                    End::Renewed => {
+                        self.restarts = Restarts::new(self.service.state.table().settings.restart.clone());
+                        continue;
+                    }
+                    // Open => Opening | Closed
+                    End::Died(cause) => {
+                        self.service.state.metrics.restarted(cause);
+                        self.emit(What::ShardRestarted { thread: Arc::clone(&self.seat.thread), cause });
+                        OpenError::new(format!("its shard ended: {}", cause.word()))
+                    }
+                },
+                Err(error) => error,
+            };
+            // Closed => Opening | Retired
+            if self.rest(error).await == Some(Request::Retire) {
+                return self.seat.set(Occupancy::Retired);
+            }
+            self.seat.set(Occupancy::Opening);
+        }
+    }
+
+    /// Opens a pool by the settings of now. Reopening waits its turn: a recovery must be no storm of connections.
+    async fn open(&self, again: bool) -> Result<Rc<D>, OpenError> {
+        let Some(opening) = self.service.opening() else { return Err(OpenError::new("a mock has no pool")) };
+        let environment = &self.service.state.environment;
+        let _turn = if again { environment.reopenings.acquire().await.ok() } else { None };
+        let limit = opening.context.connect_timeout();
+        // Made inside of the guarded future: a panic before its first await is one too.
+        let open = async { D::open(&opening.settings, &opening.context).await };
+        match timeout(limit, AssertUnwindSafe(open).catch_unwind()).await {
+            Ok(Ok(opened)) => opened.map(Rc::new),
+            Ok(Err(payload)) => {
+                Err(OpenError::new(format!("opening it panicked: {}", panic_text(&*payload))))
+            }
+            Err(_) => {
+                Err(OpenError::new(format!("opening it took longer than its connect_timeout of {limit:?}")))
+            }
+        }
+    }
+
+    /// Runs a shard on the opened pool for as long as it lives.
+    async fn serve(&mut self, downstream: Rc<D>) -> End {
+        let vitals = Rc::new(Vitals::new());
+        let context = Context::<Shard<D>>::new();
+        let address = context.address();
+        let shard = Shard { downstream: Rc::clone(&downstream), vitals: Rc::clone(&vitals) };
+        let mut running = actix_rt::spawn(context.into_future(shard));
+        self.seat.set(Occupancy::Open(address));
+        self.emit(What::PoolOpened { thread: Arc::clone(&self.seat.thread) });
+        if std::mem::take(&mut self.failed) && self.service.state.recovered() {
+            self.emit(What::ServiceRecovered);
+        }
+
+        let end = {
+            let asked = pin!(self.seat.asked());
+            let broken = pin!(vitals.broken.notified());
+            match select(&mut running, select(asked, broken)).await {
+                Either::Left((Ok(()), _)) => End::Died(Cause::Stopped),
+                Either::Left((Err(_), _)) => End::Died(Cause::Panic),
+                Either::Right((Either::Left((Request::Retire, _)), _)) => End::Retired,
+                Either::Right((Either::Left((Request::Renew, _)), _)) => End::Renewed,
+                Either::Right((Either::Left((Request::Reopen(cause), _)), _)) => End::Died(cause),
+                Either::Right((Either::Right(_), _)) => End::Died(Cause::AttemptPanics),
+            }
+        };
+        // With its last address the shard ends, after what its mailbox holds.
+        self.seat.set(Occupancy::Opening);
+        if matches!(end, End::Retired) {
+            vitals.abort();
+        }
+        if !running.is_finished() && timeout(CLOSE_TIMEOUT, &mut running).await.is_err() {
+            running.abort();
+        }
+        let close = async { downstream.close().await };
+        let _ = timeout(CLOSE_TIMEOUT, AssertUnwindSafe(close).catch_unwind()).await;
+        end
+    }
+
+    /// Waits as long as the restart policy has it, or until something is asked.
+    async fn rest(&mut self, error: OpenError) -> Option<Request> {
+        let environment = Arc::clone(&self.service.state.environment);
+        let now = environment.now();
+        let (wait, failed) = match self.restarts.record(now, environment.random()) {
+            Next::Restart { after } => (after, false),
+            Next::Fail { probe_after } => (probe_after, true),
+        };
+        if wait.is_zero() {
+            return None;
+        }
+        let text: Arc<str> = chain(&error).into();
+        self.emit(What::PoolFailed {
+            thread: Arc::clone(&self.seat.thread),
+            error: Arc::clone(&text),
+            retry_in: wait,
+        });
+        if failed && !std::mem::replace(&mut self.failed, true) && self.service.state.failed() {
+            self.emit(What::ServiceFailed { error: text, probe_in: wait });
+        }
+        self.seat.set(Occupancy::Closed(Closed { until: now.after(wait), failed, error }));
+        let asked = pin!(self.seat.asked());
+        let rested = pin!(sleep(wait));
+        match select(asked, rested).await {
+            Either::Left((request, _)) => Some(request),
+            Either::Right(_) => None,
+        }
+    }
+
+    fn emit(&self, what: What) {
+        self.service.state.environment.events.emit(Some(&self.service.state.name), what);
+    }
+}
+
+impl<D: Downstream> Drop for Keeper<D> {
+    /// The keeper leaves, or its thread ends under it: the next call brings another.
+    fn drop(&mut self) {
+        if std::mem::take(&mut self.failed) {
+            self.service.state.recovered();
+        }
+        self.seat.set(Occupancy::Vacant);
+        if self.seat.with(|occupancy| matches!(occupancy, Occupancy::Retired)) {
+            leave_seat(self.service.state.id);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The recording side of what people and machines see: counts, durations, events and log lines.
+//!
+//! Counts live in our own atomics, so that a snapshot works with no recorder installed; exporters read them. All names
+//! are a public contract and stand in [`names`].
+
+mod events;
+mod log;
+mod metrics;
+pub mod names;
+
+pub use events::{Cause, Event, EventStream, What};
+
+pub(crate) use events::EventBus;
+pub(crate) use log::log;
+pub(crate) use metrics::{AttemptResult, CallMetrics, Counter, Lookup, Outcome, ServiceMetrics, Try};

@@ -1,0 +1,54 @@
+//! The names of metrics and spans: a public contract. With dots as OpenTelemetry writes them; Prometheus has
+//! underscores, and the suffix of the unit.
+
+/// Histogram, seconds: whole calls. Labels: service, call, outcome, origin, priority.
+pub const CALL_DURATION: &str = "seawall.call.duration";
+/// Counter: fallbacks given. Labels: service, call, source, reason.
+pub const CALL_FALLBACKS: &str = "seawall.call.fallbacks";
+/// Histogram, seconds: single attempts. Labels: service, call, try, result.
+pub const ATTEMPT_DURATION: &str = "seawall.attempt.duration";
+/// Counter: refused calls. Labels: service, policy, mode, priority.
+pub const REJECTIONS: &str = "seawall.rejections";
+/// Histogram, seconds: waiting in the bulkhead's queue. Labels: service.
+pub const QUEUE_WAIT: &str = "seawall.queue.wait";
+/// Gauge: calls waiting in the bulkhead's queue. Labels: service.
+pub const QUEUE_LENGTH: &str = "seawall.queue.length";
+/// Gauge: attempts in flight. Labels: service.
+pub const IN_FLIGHT: &str = "seawall.in_flight";
+/// Gauge: attempts that may be in flight. Labels: service.
+pub const LIMIT: &str = "seawall.limit";
+/// Gauge: 1 for the state the breaker is in, 0 for the others. Labels: service, scope, state.
+pub const BREAKER_STATE: &str = "seawall.breaker.state";
+/// Counter: changes of the breaker's state. Labels: service, from, to, cause.
+pub const BREAKER_TRANSITIONS: &str = "seawall.breaker.transitions";
+/// Gauge, 0 to 1: failures over outcomes in the breaker's window. Labels: service, scope.
+pub const BREAKER_ERROR_RATIO: &str = "seawall.breaker.error_ratio";
+/// Gauge, 0 to 1: what is left of the retry budget. Labels: service.
+pub const RETRY_BUDGET: &str = "seawall.retry.budget";
+/// Counter: look-ups of calls that may be cached. Labels: service, call, tier, result.
+pub const CACHE_LOOKUPS: &str = "seawall.cache.lookups";
+/// Counter: loads for the cache. Labels: service, call.
+pub const CACHE_LOADS: &str = "seawall.cache.loads";
+/// Counter: callers who waited for another's load. Labels: service, call.
+pub const CACHE_COALESCED: &str = "seawall.cache.coalesced";
+/// Gauge: bytes in the memory tier.
+pub const CACHE_BYTES: &str = "seawall.cache.bytes";
+/// Counter: shards restarted. Labels: service, cause.
+pub const RESTARTS: &str = "seawall.restarts";
+/// Gauge: 1 unless the service is failed. Labels: service.
+pub const SERVICE_UP: &str = "seawall.service.up";
+/// Counter: threads found blocked.
+pub const THREAD_STALLED: &str = "seawall.thread.stalled";
+/// Counter: events that slow listeners lost.
+pub const EVENTS_DROPPED: &str = "seawall.events.dropped";
+/// Counter: calls made outside of any context. Labels: service.
+pub const CONTEXT_MISSING: &str = "seawall.context.missing";
+/// Gauge: how often settings were applied, the first time included.
+pub const CONFIG_GENERATION: &str = "seawall.config.generation";
+/// Counter: reloads that were refused.
+pub const CONFIG_RELOAD_FAILED: &str = "seawall.config.reload.failed";
+
+/// The span of a whole call.
+pub const CALL_SPAN: &str = "seawall.call";
+/// The span of one attempt.
+pub const ATTEMPT_SPAN: &str = "seawall.attempt";

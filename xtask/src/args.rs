@@ -1,0 +1,117 @@
+//! What was asked for on the command line.
+//!
+//! By hand and not by a parser crate: three tasks have two options between them, and what follows `test` is cargo's.
+
+use std::ffi::OsString;
+
+use crate::setup::Scope;
+
+pub(crate) const HELP: &str = "\
+The tasks of this workspace.
+
+Usage: cargo xtask <TASK>
+
+Tasks:
+  setup [--ci]   Install what the tests need and this machine lacks (--ci: and what `ci` needs beside them)
+  test [ARGS]    Run all tests and doctests of the workspace; ARGS go to `cargo test` as they are
+  ci             Everything that CI checks: format, lints, docs, dependencies, tests
+
+Examples:
+  cargo xtask setup && cargo xtask test
+  cargo xtask test -p seawall breaker -- --nocapture
+  cargo xtask setup --ci && cargo xtask ci
+";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Help,
+    Setup(Scope),
+    Test(Vec<OsString>),
+    Ci,
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// Says which argument was not understood, and what would have been.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
+    let mut args = args.into_iter();
+    let Some(task) = args.next() else {
+        return Err(format!("no task was named\n\n{HELP}"));
+    };
+    let rest: Vec<OsString> = args.collect();
+    if is_help(&task) || rest.first().is_some_and(is_help) {
+        return Ok(Task::Help);
+    }
+    match task.to_str() {
+        Some("help") => Ok(Task::Help),
+        Some("setup") => match rest.as_slice() {
+            [] => Ok(Task::Setup(Scope::Tests)),
+            [option] if option == "--ci" => Ok(Task::Setup(Scope::Ci)),
+            [option] => Err(format!("`setup` has no option {option:?}: it takes `--ci` or nothing")),
+            [_, second, ..] => {
+                Err(format!("`setup` takes `--ci` or nothing, and {second:?} is one too many"))
+            }
+        },
+        Some("test") => Ok(Task::Test(rest)),
+        Some("ci") => match rest.first() {
+            None => Ok(Task::Ci),
+            Some(extra) => Err(format!(
+                "`ci` takes no arguments, and was given {extra:?}: `cargo xtask test` runs a part of the tests"
+            )),
+        },
+        _ => Err(format!("there is no task {task:?}: the tasks are `setup`, `test` and `ci`")),
+    }
+}
+
+fn is_help(arg: &OsString) -> bool {
+    arg == "-h" || arg == "--help"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Task, String> {
+        parse(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn names_each_task() {
+        assert_eq!(parsed(&["setup"]), Ok(Task::Setup(Scope::Tests)));
+        assert_eq!(parsed(&["setup", "--ci"]), Ok(Task::Setup(Scope::Ci)));
+        assert_eq!(parsed(&["test"]), Ok(Task::Test(vec![])));
+        assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
+    }
+
+    #[test]
+    fn leaves_what_follows_test_to_cargo() {
+        let args = ["-p", "seawall", "breaker", "--", "--help"];
+        let passed_on = args.iter().map(OsString::from).collect();
+        assert_eq!(parsed(&[&["test"], &args[..]].concat()), Ok(Task::Test(passed_on)));
+    }
+
+    #[test]
+    fn helps_wherever_help_is_asked_for() {
+        for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
+            assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
+        }
+        for task in ["setup", "test", "ci"] {
+            assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_argument_and_what_is_allowed() {
+        for (args, named, allowed) in [
+            (&["tets"][..], "\"tets\"", "`test`"),
+            (&["setup", "--all"], "\"--all\"", "`--ci`"),
+            (&["setup", "--ci", "redis"], "\"redis\"", "`--ci`"),
+            (&["ci", "--fast"], "\"--fast\"", "no arguments"),
+            (&[], "no task", "cargo xtask <TASK>"),
+        ] {
+            let error = parsed(args).expect_err("a mistake");
+            assert!(error.contains(named) && error.contains(allowed), "{args:?} gave: {error}");
+        }
+    }
+}
