@@ -1,8 +1,3 @@
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-};
-
 use awc::{
     FrozenClientRequest,
     http::{
@@ -13,11 +8,13 @@ use awc::{
 };
 use seawall::{
     call::Attempt,
-    downstream::{Blame, Failure, Reached},
+    downstream::{Blame, Failure, Reached, Stage},
 };
 
 use crate::{
-    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, reply, wire::Exchange,
+    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing, reply,
+    watch::Watch,
+    wire::{Answer, Exchange},
 };
 
 /// How often a request is sent at most when it keeps meeting connections that the server has closed while they were
@@ -104,41 +101,53 @@ impl Http {
                 Some(body) => request.send_body(body.clone()),
                 None => request.send(),
             });
-            let mut answer = match marking(sending, || exchange.sent(), attempt).await {
-                Ok(answer) => answer,
+            match Watch::new(self, &exchange, attempt).over(sending).await {
+                Ok(answer) => return self.answered::<D, E>(answer, attempt).await,
                 Err(_)
                     if exchange.looks_stale() && (idempotent || !exchange.sent()) && tries < STALE_TRIES =>
                 {
                     tries += 1;
-                    continue;
                 }
                 Err(error) => return Err(failure::of_exchange(error, exchange.sent())),
-            };
-            let status = answer.status();
-            let limit = self.settings.max_body();
-            if D::accepts(status) {
-                reply::check_coding(answer.headers())?;
-                let body = reply::read(&mut answer, limit).await?;
-                attempt.set_reply_bytes(body.len());
-                let headers = answer.into_headers();
-                return D::decode(Response { status, headers, body }).map(Ended::Reply);
             }
-            let failed = failure::of_answer(status, answer.headers());
-            let said = match E::WANTED && status.as_u16() >= 400 {
-                true => reply::read_error(&mut answer, limit).await.and_then(|body| E::parse(&body)),
-                false => {
-                    reply::drain(&mut answer).await;
-                    None
-                }
-            };
-            return Ok(Ended::Failed(
-                match said {
-                    Some(error) => failed.caused_by(error),
-                    None => failed,
-                },
-                status,
-            ));
         }
+    }
+
+    /// An answer's head has come.
+    async fn answered<D: Decode, E: ErrorBody>(
+        &self,
+        mut answer: Answer<impl reply::Body>,
+        attempt: &Attempt,
+    ) -> Result<Ended<D::Reply>, Failure> {
+        let status = answer.status();
+        if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
+            // awc may think that it has done with the connection while the real answer is still to come on it.
+            drop(answer);
+            self.wires().distrust_idle();
+            return Err(failure);
+        }
+        let limit = self.settings.max_body();
+        if D::accepts(status) {
+            reply::check_coding(answer.headers())?;
+            attempt.enter(Stage::Body);
+            let body = reply::read(&mut answer, limit).await?;
+            attempt.set_reply_bytes(body.len());
+            let headers = answer.into_headers();
+            return D::decode(Response { status, headers, body }).map(Ended::Reply);
+        }
+        let failed = failure::of_answer(status, answer.headers());
+        let said = match E::WANTED && status.as_u16() >= 400 {
+            true => reply::read_error(&mut answer, limit).await.and_then(|body| E::parse(&body)),
+            false => {
+                reply::drain(&mut answer).await;
+                None
+            }
+        };
+        let failed = match said {
+            Some(error) => failed.caused_by(error),
+            None => failed,
+        };
+        Ok(Ended::Failed(failed, status))
     }
 
     /// The request as awc sends it, as often as need be without a copy.
@@ -164,18 +173,4 @@ impl Http {
 enum Ended<R> {
     Reply(R),
     Failed(Failure, StatusCode),
-}
-
-/// Runs a request and marks its attempt as sent once a byte of it left. That happens within a poll, and is marked
-/// before the poll returns: on its own thread nobody can give the attempt up in between.
-async fn marking<F: Future>(request: F, sent: impl Fn() -> bool, attempt: &Attempt) -> F::Output {
-    let mut request = pin!(request);
-    poll_fn(|cx| {
-        let polled = request.as_mut().poll(cx);
-        if sent() {
-            attempt.mark_sent();
-        }
-        polled
-    })
-    .await
 }

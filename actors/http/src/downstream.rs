@@ -1,4 +1,4 @@
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{cell::Cell, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use awc::http::{
     Uri,
@@ -6,10 +6,14 @@ use awc::http::{
     uri::Authority,
 };
 use parking_lot::Mutex;
-use seawall::downstream::{Downstream, EndpointAddress, OpenContext, OpenError};
+use seawall::{
+    call::Attempt,
+    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError},
+};
+use tokio::time::Instant;
 
 use crate::{
-    Hook, HttpSettings,
+    Empty, Hook, HttpSettings, Request,
     wire::{ConnectionPermits, SetupError, Wire, WireSettings, Wires},
 };
 
@@ -22,10 +26,16 @@ pub struct Http {
     pub(crate) settings: HttpSettings,
     pub(crate) authority: Authority,
     pub(crate) host: HeaderValue,
+    service: Arc<str>,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) client: awc::Client,
+    /// When the service last began an answer to this thread.
+    pub(crate) last_answer: Cell<Option<Instant>>,
     wire: Wire,
 }
+
+/// What a health check says that it has time for.
+const LONGEST_CHECK: Duration = Duration::from_secs(60);
 
 /// What the threads of one service share, made by the first that succeeds: a certificate that could not be read is read
 /// again by the next one that opens.
@@ -60,8 +70,18 @@ impl SharedWires {
     }
 }
 
+impl Http {
+    /// What this thread shares with the service's others.
+    pub(crate) fn wires(&self) -> &Wires {
+        self.wire.wires()
+    }
+}
+
 impl Downstream for Http {
     const KIND: &'static str = "http";
+
+    /// HTTP/1.1 has one request at a time on a connection.
+    const POOLED: bool = true;
 
     type Settings = HttpSettings;
 
@@ -82,10 +102,20 @@ impl Downstream for Http {
             settings: settings.clone(),
             authority,
             host,
+            service: context.service().clone(),
             hook: context.extension::<Hook>(),
             client,
+            last_answer: Cell::new(None),
             wire,
         })
+    }
+
+    /// Asks the path of `http.health`; without one, every service is taken for well.
+    async fn check(&self) -> Result<(), Failure> {
+        let Some(path) = self.settings.health() else { return Ok(()) };
+        // Bounded by `health.timeout`, not by this.
+        let attempt = Attempt::new(self.service.clone(), "health", Instant::now() + LONGEST_CHECK);
+        self.send::<Empty>(Request::get().path(path), &attempt).await
     }
 
     /// Closes idle connections at once, and those in use when their requests end.

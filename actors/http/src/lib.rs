@@ -16,11 +16,13 @@ mod call;
 mod derive;
 mod downstream;
 mod failure;
+mod framing;
 mod hook;
 mod propagate;
 mod reply;
 mod request;
 mod settings;
+mod watch;
 #[cfg_attr(not(test), expect(dead_code, reason = "counts of connections are kept, and have no reader yet"))]
 mod wire;
 

@@ -21,6 +21,7 @@ use crate::{
 /// | `tls` | the system's roots, 1.2 | `roots`, `ca`, `cert`, `key`, `server_name`, `min_version`; with `https://` only |
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
+/// | `http.health` | none | a path that answers a GET with 2xx while the service is well; for `health.interval` |
 /// | `http.propagate` | all | what is passed on: `"traceparent"`, `"deadline"`, `"attempt"` |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
@@ -30,6 +31,7 @@ pub struct HttpSettings {
     tls: TlsSettings,
     max_body: ByteSize,
     headers: Vec<(HeaderName, HeaderValue)>,
+    health: Option<String>,
     propagate: Vec<Propagated>,
 }
 
@@ -49,12 +51,18 @@ struct Written {
 struct Table {
     max_body: ByteSize,
     headers: BTreeMap<String, String>,
+    health: Option<String>,
     propagate: Vec<Propagated>,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { max_body: ByteSize::mib(8), headers: BTreeMap::new(), propagate: Propagated::ALL.to_vec() }
+        Self {
+            max_body: ByteSize::mib(8),
+            headers: BTreeMap::new(),
+            health: None,
+            propagate: Propagated::ALL.to_vec(),
+        }
     }
 }
 
@@ -80,8 +88,11 @@ impl TryFrom<Written> for HttpSettings {
             let value = header_value(&value).map_err(|problem| format!("`http.headers.{name}` {problem}"))?;
             headers.push((parsed, value));
         }
-        let Table { max_body, propagate, .. } = written.http;
-        Ok(Self { target, base, tls: written.tls, max_body, headers, propagate })
+        let Table { max_body, health, propagate, .. } = written.http;
+        if health.as_ref().is_some_and(|path| !path.starts_with('/')) {
+            return Err("`http.health` must be a path, such as \"/health\"".into());
+        }
+        Ok(Self { target, base, tls: written.tls, max_body, headers, health, propagate })
     }
 }
 
@@ -119,6 +130,11 @@ impl HttpSettings {
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
+    }
+
+    /// The path that tells whether the service is well.
+    pub(crate) fn health(&self) -> Option<&str> {
+        self.health.as_deref()
     }
 
     pub(crate) fn propagate(&self) -> &[Propagated] {

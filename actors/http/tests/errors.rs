@@ -17,7 +17,11 @@ use seawall::{
 };
 use seawall_http::{Empty, Http, Raw, Request};
 use support::{Client, Reaction, Server, answer, attempt, run};
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::Instant,
+};
 
 fn assert_failed(failure: &Failure, code: &str, blame: Blame, symptom: Symptom, reached: Reached) {
     let found = (failure.get_code(), failure.blame(), failure.looked_like(), failure.has_reached());
@@ -59,15 +63,21 @@ fn an_unknown_name_is_the_downstreams_fault() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_gets_nothing() {
+fn a_server_that_speaks_no_tls_gets_no_request() {
     run(async {
-        let server = Server::start(|_, _| Reaction::Reset).await;
-        let settings =
-            format!("url = \"https://{}\"\ntls = {{ server_name = \"users.internal\" }}", server.address);
-        let client = Client::open(&settings, |context| context).await;
-        let (failure, sent) = fail(&client, get()).await;
-        assert_eq!((failure.blame(), failure.has_reached(), sent), (Downstream, No, false), "{failure:?}");
-        assert!(server.received().is_empty());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("url = \"https://{}\"", listener.local_addr().unwrap());
+        let client = Client::open(&url, |context| context).await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&answer("400 Bad Request", "", "plain HTTP")).await.unwrap();
+            let mut received = Vec::new();
+            let _ = stream.read_to_end(&mut received).await;
+            received
+        };
+        let ((failure, sent), received) = tokio::join!(fail(&client, get()), serve);
+        assert_failed(&failure, "tls", Downstream, Symptom::Connect, No);
+        assert!(!sent && !received.windows(3).any(|window| window == b"GET"));
     });
 }
 

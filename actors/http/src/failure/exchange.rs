@@ -2,7 +2,7 @@ use actix_http::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 use seawall::downstream::{Blame, Failure, Reached, Stage, Symptom};
 
-use super::Said;
+use super::{Said, protocol};
 use crate::wire::{Cause, ConnectFailure};
 
 /// Classifies an exchange that ended without an answer. `sent`: whether any byte of the request left.
@@ -42,10 +42,6 @@ pub(crate) fn of_exchange(error: SendRequestError, sent: bool) -> Failure {
         _ => local("the request failed within the client"),
     };
     failure.caused_by(Said::new(&error))
-}
-
-fn protocol(what: &'static str) -> Failure {
-    Failure::new(Blame::Downstream, what).symptom(Symptom::Response).reached(Reached::Yes).code("protocol")
 }
 
 fn of_connecting(failure: &ConnectFailure) -> Failure {

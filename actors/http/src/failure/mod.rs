@@ -16,6 +16,11 @@ use seawall::{
 pub(crate) use answer::of_answer;
 pub(crate) use exchange::of_exchange;
 
+/// An answer came that is not to HTTP's rules.
+pub(crate) fn protocol(what: &'static str) -> Failure {
+    Failure::new(Blame::Downstream, what).symptom(Symptom::Response).reached(Reached::Yes).code("protocol")
+}
+
 /// An answer came, but its content is not what it should be. `problem` repeats nothing of it.
 pub(crate) fn unreadable(problem: String) -> Failure {
     Failure::new(Blame::Downstream, problem).symptom(Symptom::Response).reached(Reached::Yes).code("body")

@@ -90,10 +90,10 @@ impl Request {
         Self::new(Method::DELETE)
     }
 
-    /// Appends a literal part of the path, written by the programmer: `/users/`. It may span segments; characters that
-    /// a path cannot hold are percent-encoded.
+    /// Appends a literal part of the path, written by the programmer: `/users/`. It may span segments, so values do not
+    /// belong here but into [`segment`](Self::segment); characters that a path cannot hold are percent-encoded.
     #[must_use]
-    pub fn path(mut self, literal: &'static str) -> Self {
+    pub fn path(mut self, literal: &str) -> Self {
         if self.in_query {
             return self.refuse(|| format!("the path {literal:?} comes after the query"));
         }

@@ -7,7 +7,7 @@ use actix_http::header::HeaderMap;
 use awc::{
     ClientResponse,
     error::{PayloadError, SendRequestError},
-    http::StatusCode,
+    http::{StatusCode, Version},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -40,6 +40,7 @@ pub(crate) struct Answer<S> {
 /// What the connection notes of an exchange.
 #[derive(Default)]
 pub(super) struct Record {
+    connecting: Cell<bool>,
     sent: Cell<bool>,
     answered: Cell<bool>,
     reused: Cell<bool>,
@@ -68,6 +69,11 @@ impl Exchange {
         Ok(Answer { response, _use: held })
     }
 
+    /// Whether a connection is being made for the request: before, it waits for the right to one.
+    pub(crate) fn connecting(&self) -> bool {
+        self.0.connecting.get()
+    }
+
     /// Whether any byte of the request was handed to the system: if not, the server cannot have seen it.
     pub(crate) fn sent(&self) -> bool {
         self.0.sent.get()
@@ -94,6 +100,10 @@ impl Exchange {
 impl<S> Answer<S> {
     pub(crate) fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.response.version()
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
@@ -140,6 +150,10 @@ impl Record {
         self.reused.set(reused);
         self.answered.set(false);
         self.slot.replace(Some(slot.clone()));
+    }
+
+    pub(super) fn note_connecting(&self) {
+        self.connecting.set(true);
     }
 
     pub(super) fn note_sent(&self) {
