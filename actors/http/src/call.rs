@@ -12,7 +12,8 @@ use seawall::{
 };
 
 use crate::{
-    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing, reply,
+    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
 };
@@ -57,6 +58,7 @@ impl Http {
         attempt: &Attempt,
     ) -> Result<D::Reply, Failure> {
         let mut parts = request.into_parts(self.settings.base())?;
+        parts.set_default(header::ACCEPT_ENCODING, HeaderValue::from_static(reply::ACCEPTED));
         if let Some(accept) = D::ACCEPT {
             parts.set_default(header::ACCEPT, HeaderValue::from_static(accept));
         }
@@ -128,16 +130,20 @@ impl Http {
         }
         let limit = self.settings.max_body();
         if D::accepts(status) {
-            reply::check_coding(answer.headers())?;
+            let coding = Coding::of(answer.headers())?;
             attempt.enter(Stage::Body);
             let body = reply::read(&mut answer, limit).await?;
+            let mut headers = answer.into_headers();
+            coding.strip(&mut headers);
+            let body = coding.decode(body, self.settings.max_decoded()).await?;
             attempt.set_reply_bytes(body.len());
-            let headers = answer.into_headers();
             return D::decode(Response { status, headers, body }).map(Ended::Reply);
         }
         let failed = failure::of_answer(status, answer.headers());
         let said = match E::WANTED && status.as_u16() >= 400 {
-            true => reply::read_error(&mut answer, limit).await.and_then(|body| E::parse(&body)),
+            true => reply::read_error(&mut answer, limit, self.settings.max_decoded())
+                .await
+                .and_then(|body| E::parse(&body)),
             false => {
                 reply::drain(&mut answer).await;
                 None

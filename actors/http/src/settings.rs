@@ -20,6 +20,7 @@ use crate::{
 /// | `url` | required | `http://` or `https://`, host, port, and a path that all calls' paths follow |
 /// | `tls` | the system's roots, 1.2 | `roots`, `ca`, `cert`, `key`, `server_name`, `min_version`; with `https://` only |
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
+/// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
 /// | `http.health` | none | a path that answers a GET with 2xx while the service is well; for `health.interval` |
 /// | `http.propagate` | all | what is passed on: `"traceparent"`, `"deadline"`, `"attempt"` |
@@ -30,6 +31,7 @@ pub struct HttpSettings {
     base: String,
     tls: TlsSettings,
     max_body: ByteSize,
+    max_decoded: ByteSize,
     headers: Vec<(HeaderName, HeaderValue)>,
     health: Option<String>,
     propagate: Vec<Propagated>,
@@ -50,6 +52,7 @@ struct Written {
 #[serde(default, deny_unknown_fields)]
 struct Table {
     max_body: ByteSize,
+    max_decoded: ByteSize,
     headers: BTreeMap<String, String>,
     health: Option<String>,
     propagate: Vec<Propagated>,
@@ -59,6 +62,7 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             max_body: ByteSize::mib(8),
+            max_decoded: ByteSize::mib(32),
             headers: BTreeMap::new(),
             health: None,
             propagate: Propagated::ALL.to_vec(),
@@ -88,11 +92,11 @@ impl TryFrom<Written> for HttpSettings {
             let value = header_value(&value).map_err(|problem| format!("`http.headers.{name}` {problem}"))?;
             headers.push((parsed, value));
         }
-        let Table { max_body, health, propagate, .. } = written.http;
+        let Table { max_body, max_decoded, health, propagate, .. } = written.http;
         if health.as_ref().is_some_and(|path| !path.starts_with('/')) {
             return Err("`http.health` must be a path, such as \"/health\"".into());
         }
-        Ok(Self { target, base, tls: written.tls, max_body, headers, health, propagate })
+        Ok(Self { target, base, tls: written.tls, max_body, max_decoded, headers, health, propagate })
     }
 }
 
@@ -126,6 +130,10 @@ impl HttpSettings {
 
     pub(crate) fn max_body(&self) -> ByteSize {
         self.max_body
+    }
+
+    pub(crate) fn max_decoded(&self) -> ByteSize {
+        self.max_decoded
     }
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {

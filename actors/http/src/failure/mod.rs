@@ -31,6 +31,11 @@ pub(crate) fn too_large(limit: ByteSize) -> Failure {
     unreadable(format!("the answer's body is larger than {limit} (`http.max_body`)"))
 }
 
+/// An answer's body is larger than allowed, once decoded.
+pub(crate) fn too_large_decoded(limit: ByteSize) -> Failure {
+    unreadable(format!("the answer's body is larger than {limit} once decoded (`http.max_decoded`)"))
+}
+
 /// An answer's body could not be read to its end.
 pub(crate) fn of_body(error: PayloadError, limit: ByteSize) -> Failure {
     match error {

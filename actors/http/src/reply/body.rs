@@ -9,6 +9,7 @@ use futures_util::Stream;
 use seawall::{downstream::Failure, units::ByteSize};
 use tokio::time::timeout;
 
+use super::coding::Coding;
 use crate::{failure, wire::Answer};
 
 /// What awc's answers stream, whatever its features make of it.
@@ -67,9 +68,16 @@ async fn next(
     }
 }
 
-/// Reads the body of an answer that failed, for what it says of the error; `None` if it does not come, or not soon.
-pub(crate) async fn read_error(answer: &mut Answer<impl Body>, limit: ByteSize) -> Option<Bytes> {
-    timeout(GRACE, read(answer, limit)).await.ok()?.ok()
+/// Reads and decodes the body of an answer that failed, for what it says of the error; `None` if it does not come, or not
+/// soon.
+pub(crate) async fn read_error(
+    answer: &mut Answer<impl Body>,
+    limit: ByteSize,
+    decoded: ByteSize,
+) -> Option<Bytes> {
+    let coding = Coding::of(answer.headers()).ok()?;
+    let body = timeout(GRACE, read(answer, limit)).await.ok()?.ok()?;
+    coding.decode(body, decoded).await.ok()
 }
 
 /// Reads past a small body that nobody wants. One that is large, slow or broken costs its connection instead.

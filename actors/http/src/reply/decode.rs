@@ -1,9 +1,6 @@
 use std::{any::type_name, marker::PhantomData};
 
-use awc::http::{
-    StatusCode,
-    header::{self, HeaderMap},
-};
+use awc::http::StatusCode;
 use bytes::Bytes;
 use seawall::downstream::Failure;
 use serde::de::DeserializeOwned;
@@ -133,16 +130,6 @@ impl Decode for Text {
             let at = error.utf8_error().valid_up_to();
             failure::unreadable(format!("the answer is no text: no UTF-8 from byte {at} on"))
         })
-    }
-}
-
-/// Refuses a body that is compressed: `accept-encoding: identity` went out, so the server does not keep to it.
-pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
-    match headers.get(header::CONTENT_ENCODING).map(|coding| coding.to_str().unwrap_or_default()) {
-        None | Some("identity" | "") => Ok(()),
-        Some(coding) => Err(failure::unreadable(format!(
-            "the answer's body is coded as {coding:.20?}, which was not asked for and is not understood"
-        ))),
     }
 }
 

@@ -5,6 +5,7 @@
 //! how the type is written.
 
 mod body;
+mod coding;
 mod decode;
 mod error_body;
 mod json;
@@ -15,7 +16,7 @@ pub use decode::{Decode, Empty, Json, Maybe, Raw, Text, Whole};
 pub use error_body::{ErrorBody, Typed, Untyped};
 
 pub(crate) use body::{Body, drain, read, read_error};
-pub(crate) use decode::check_coding;
+pub(crate) use coding::{ACCEPTED, Coding};
 
 /// An answer with its status and headers, for calls that ask for them: `reply = Response<User>`.
 #[derive(Clone, Debug)]
