@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::PoolSettings;
+use super::{Extensions, PoolSettings};
 
 /// What a kind is told when it opens a shard's pool.
 #[derive(Clone)]
@@ -17,13 +17,32 @@ pub struct OpenContext {
     service: Arc<str>,
     connect_timeout: Duration,
     pool: PoolSettings,
+    extensions: Extensions,
     shared: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
 }
 
 impl OpenContext {
     /// A context outside of any runtime, for a kind's own tests.
     pub fn new(service: impl Into<Arc<str>>, connect_timeout: Duration, pool: PoolSettings) -> Self {
-        Self { service: service.into(), connect_timeout, pool, shared: Arc::default() }
+        Self {
+            service: service.into(),
+            connect_timeout,
+            pool,
+            extensions: Extensions::default(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// The context with what code gives to the service's kind.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    /// What code gives to the service's kind, by its type.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.extensions.get()
     }
 
     /// The service's name.
