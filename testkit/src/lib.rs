@@ -3,6 +3,8 @@
 //! A resilient client is proved against what goes wrong, and what goes wrong must be there on demand:
 //!
 //! - [`TestServer`] an HTTP/1.1 server that sends any bytes at any time, over TCP or TLS, and counts what it sees.
+//! - [`FaultProxy`] stands before any real server and refuses, hangs, resets, delays, narrows, slices, cuts, loses or
+//!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
 //!
@@ -16,12 +18,14 @@ mod clock;
 mod gate;
 mod port;
 mod process;
+mod proxy;
 mod server;
 mod worker;
 
 pub use clock::virtual_time;
 pub use gate::Gate;
 pub use process::Process;
+pub use proxy::{Cut, Direction, End, FaultProxy, Flow, FlowStats, ProxyStats};
 pub use server::{
     IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder, TlsIdentity,
 };

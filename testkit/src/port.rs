@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 #[derive(Debug)]
@@ -43,6 +43,14 @@ pub(crate) struct Listener(TcpListener);
 impl Listener {
     pub(crate) async fn accept(&self) -> io::Result<TcpStream> {
         self.0.accept().await.map(|(stream, _)| stream)
+    }
+
+    /// Accepts one whose handshake the system has completed, if there is one.
+    pub(crate) fn accept_waiting(&self) -> Option<TcpStream> {
+        // Asked directly: the reactor may not have heard of it yet.
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = accept_with(&self.0, flags).ok()?;
+        TcpStream::from_std(socket.into()).ok()
     }
 }
 
