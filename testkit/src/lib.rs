@@ -27,5 +27,6 @@ pub use gate::Gate;
 pub use process::Process;
 pub use proxy::{Cut, Direction, End, FaultProxy, Flow, FlowStats, ProxyStats};
 pub use server::{
-    IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder, TlsIdentity,
+    ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
+    TlsIdentity,
 };

@@ -80,9 +80,9 @@ impl TestServerBuilder {
         let listener = worker
             .enter(|| port.listen(self.backlog))
             .unwrap_or_else(|error| panic!("the test server cannot listen on {}: {error}", port.addr()));
-        let (tls, ca_pem) = match self.tls.map(|identity| identity.build()) {
+        let (tls, certificates) = match self.tls.map(|identity| identity.build()) {
             None => (None, None),
-            Some(Ok((acceptor, ca_pem))) => (Some(acceptor), Some(ca_pem)),
+            Some(Ok(built)) => (Some(built.acceptor), Some((built.ca_pem, built.client))),
             Some(Err(error)) => panic!("no certificate for the test server: {error}"),
         };
         let shared = Arc::new(Shared {
@@ -102,6 +102,6 @@ impl TestServerBuilder {
                 std::future::pending::<()>().await;
             }
         });
-        TestServer { addr: port.addr(), shared, ca_pem, worker }
+        TestServer { addr: port.addr(), shared, certificates, worker }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::play::Shared;
-use super::{IntoScript, Request, ServerStats, TestServerBuilder};
+use super::{ClientIdentity, IntoScript, Request, ServerStats, TestServerBuilder};
 use crate::worker::Worker;
 
 /// A running server. Dropping it closes its port and every connection.
@@ -21,7 +21,8 @@ use crate::worker::Worker;
 pub struct TestServer {
     pub(super) addr: SocketAddr,
     pub(super) shared: Arc<Shared>,
-    pub(super) ca_pem: Option<String>,
+    /// Of the authority, and of a client; none without TLS.
+    pub(super) certificates: Option<(String, ClientIdentity)>,
     pub(super) worker: Worker,
 }
 
@@ -47,13 +48,18 @@ impl TestServer {
 
     /// A URL of this server; `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
-        let scheme = if self.ca_pem.is_some() { "https" } else { "http" };
+        let scheme = if self.certificates.is_some() { "https" } else { "http" };
         format!("{scheme}://{}{path}", self.addr)
     }
 
     /// The certificate, in PEM, of the authority that the client must trust; `None` without TLS.
     pub fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
+        self.certificates.as_ref().map(|(ca_pem, _)| ca_pem.as_str())
+    }
+
+    /// A certificate that a client may show, from the same authority; `None` without TLS.
+    pub fn client_identity(&self) -> Option<&ClientIdentity> {
+        self.certificates.as_ref().map(|(_, client)| client)
     }
 
     /// What it has seen so far.

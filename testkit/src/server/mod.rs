@@ -29,4 +29,4 @@ pub use reply::Reply;
 pub use request::Request;
 pub use script::{IntoScript, Script};
 pub use stats::ServerStats;
-pub use tls::TlsIdentity;
+pub use tls::{ClientIdentity, TlsIdentity};

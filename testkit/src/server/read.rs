@@ -37,6 +37,7 @@ pub(super) async fn read_head(wire: &mut Wire, connection: u64) -> Result<Reques
     loop {
         if let Some((mut request, bytes)) = parse_head(&wire.buffer, connection)? {
             request.arrived = wire.first_byte;
+            request.server_name = wire.server_name();
             wire.take(bytes);
             return Ok(request);
         }
@@ -62,6 +63,7 @@ fn parse_head(buffer: &[u8], connection: u64) -> Result<Option<(Request, usize)>
         .collect();
     let request = Request {
         connection,
+        server_name: None,
         arrived: tokio::time::Instant::now().into_std(),
         method: head.method.unwrap_or_default().to_owned(),
         target: head.path.unwrap_or_default().to_owned(),

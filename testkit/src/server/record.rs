@@ -37,6 +37,7 @@ mod tests {
     fn request(connection: u64, body: usize) -> Arc<Request> {
         Arc::new(Request {
             connection,
+            server_name: None,
             arrived: tokio::time::Instant::now().into_std(),
             method: "POST".into(),
             target: "/".into(),

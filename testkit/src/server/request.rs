@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub struct Request {
     /// The connection that it came on, counted from 1 in the order of acceptance.
     pub connection: u64,
+    /// The host that the client named in its TLS handshake (SNI), if it did.
+    pub server_name: Option<String>,
     /// When its first byte was read, in real time.
     pub arrived: Instant,
     /// The method, as sent.

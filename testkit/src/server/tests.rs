@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -207,15 +207,23 @@ async fn dropping_it_closes_everything() {
     assert_eq!(TcpStream::connect(addr).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
-/// The answer, or why the handshake failed, for a client that trusts what `trusted` names.
-async fn over_tls(server: &TestServer, trusted: &str) -> io::Result<String> {
+/// The answer, or why the handshake failed, for a client that trusts the server's authority.
+async fn over_tls(server: &TestServer, client: Option<&ClientIdentity>) -> io::Result<String> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    let ca_pem = server.ca_pem().unwrap().as_bytes();
+    roots.add(CertificateDer::from_pem_slice(ca_pem).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let chain = vec![CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
+            config.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, connect(server).await).await?;
     stream.write_all(GET.as_bytes()).await?;
@@ -229,11 +237,21 @@ fn tls_server(identity: TlsIdentity) -> TestServer {
 }
 
 #[tokio::test]
-async fn tls_serves_whom_trusts_its_authority() {
+async fn tls_serves_who_trusts_its_authority() {
     let server = tls_server(TlsIdentity::new());
-    let answer = over_tls(&server, server.ca_pem().unwrap()).await.unwrap();
+    let answer = over_tls(&server, None).await.unwrap();
     assert!(answer.ends_with("\r\n\r\nsecret"), "{answer}");
     assert!(server.url("/").starts_with("https://"));
+    assert_eq!(server.requests()[0].server_name.as_deref(), Some("localhost"));
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
+    let server = tls_server(TlsIdentity::new().require_client_certificate());
+    assert!(over_tls(&server, None).await.is_err());
+    server.wait_for("a failed handshake", |stats| stats.failed_handshakes == 1).await;
+    let answer = over_tls(&server, server.client_identity()).await.unwrap();
+    assert!(answer.ends_with("\r\n\r\nsecret"), "{answer}");
 }
 
 #[tokio::test]
@@ -245,7 +263,7 @@ async fn each_flaw_of_a_certificate_is_refused_for_what_it_is() {
         (TlsIdentity::new().self_signed(), "UnknownIssuer"),
     ] {
         let server = tls_server(identity.clone());
-        let error = over_tls(&server, server.ca_pem().unwrap()).await.unwrap_err();
+        let error = over_tls(&server, None).await.unwrap_err();
         let debug = format!("{error:?}");
         assert!(debug.contains(reason), "{identity:?} was refused with {debug}");
         server.wait_for("a failed handshake", |stats| stats.failed_handshakes == 1).await;
@@ -259,6 +277,6 @@ async fn hanging_up_skips_the_goodbye_of_tls() {
         .tls(TlsIdentity::new())
         .on_request(|_| Script::new().write("ab").hang_up())
         .start();
-    let error = over_tls(&server, server.ca_pem().unwrap()).await.unwrap_err();
+    let error = over_tls(&server, None).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// What a TLS server shows for itself: by default a certificate for `localhost` and `127.0.0.1` from an authority
@@ -16,6 +18,24 @@ pub struct TlsIdentity {
     hosts: Vec<String>,
     validity: Validity,
     self_signed: bool,
+    asks_client: bool,
+}
+
+/// A certificate and its key, both in PEM.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientIdentity {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// The private key, as PKCS#8.
+    pub key_pem: String,
+}
+
+/// What a server and its tests need of an identity.
+pub(super) struct Built {
+    pub(super) acceptor: TlsAcceptor,
+    pub(super) ca_pem: String,
+    pub(super) client: ClientIdentity,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +52,7 @@ impl TlsIdentity {
             hosts: vec!["localhost".into(), "127.0.0.1".into()],
             validity: Validity::Now,
             self_signed: false,
+            asks_client: false,
         }
     }
 
@@ -64,14 +85,20 @@ impl TlsIdentity {
         self
     }
 
-    /// The acceptor, and the authority's certificate in PEM.
-    pub(super) fn build(&self) -> Result<(TlsAcceptor, String), Box<dyn std::error::Error>> {
+    /// Refuses clients without a certificate of the same authority, such as
+    /// [`TestServer::client_identity`](super::TestServer::client_identity).
+    pub fn require_client_certificate(mut self) -> Self {
+        self.asks_client = true;
+        self
+    }
+
+    pub(super) fn build(&self) -> Result<Built, Box<dyn std::error::Error>> {
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         authority.distinguished_name.push(DnType::CommonName, "seawall test authority");
         let authority_key = KeyPair::generate()?;
-        let ca_pem = authority.self_signed(&authority_key)?.pem();
+        let ca = authority.self_signed(&authority_key)?;
         let authority = Issuer::new(authority, authority_key);
 
         let key = KeyPair::generate()?;
@@ -86,11 +113,28 @@ impl TlsIdentity {
         let chain: Vec<CertificateDer<'static>> = vec![leaf.der().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
 
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        Ok((TlsAcceptor::from(Arc::new(config)), ca_pem))
+        let client_key = KeyPair::generate()?;
+        let mut client = CertificateParams::new(Vec::<String>::new())?;
+        client.distinguished_name.push(DnType::CommonName, "seawall test client");
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client = ClientIdentity {
+            certificate_pem: client.signed_by(&client_key, &authority)?.pem(),
+            key_pem: client_key.serialize_pem(),
+        };
+
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let config = if self.asks_client {
+            let mut roots = RootCertStore::empty();
+            roots.add(ca.der().clone())?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+            config.with_client_cert_verifier(verifier)
+        } else {
+            config.with_no_client_auth()
+        };
+        let config = config.with_single_cert(chain, key)?;
+        Ok(Built { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: ca.pem(), client })
     }
 }
 

@@ -31,6 +31,14 @@ impl Wire {
         Self { stream, buffer: BytesMut::new(), first_byte: now(), stats }
     }
 
+    /// The host named in the TLS handshake.
+    pub(super) fn server_name(&self) -> Option<String> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.get_ref().1.server_name().map(str::to_owned),
+        }
+    }
+
     /// Reads more into the buffer.
     ///
     /// # Errors
