@@ -5,6 +5,7 @@ pub mod call;
 pub mod config;
 pub mod downstream;
 pub mod policy;
+pub mod runtime;
 pub mod service;
 mod supervise;
 pub mod telemetry;
@@ -12,3 +13,5 @@ pub mod units;
 
 pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};
 pub use downstream::{Downstream, Failure};
+pub use runtime::Runtime;
+pub use service::{Sending, Service};

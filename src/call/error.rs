@@ -67,6 +67,8 @@ pub enum Reason {
         /// The last error.
         error: OpenError,
     },
+    /// The service is gone from the settings.
+    Removed,
     /// The runtime is shutting down.
     Draining,
     /// The runtime has ended, or is not started.
@@ -250,9 +252,12 @@ impl Reason {
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
             Self::DeadlinePassed => "deadline",
-            Self::Draining | Self::NotRunning | Self::NoRuntime | Self::NoThread(_) | Self::BadCall(_) => {
-                "drain"
-            }
+            Self::Removed
+            | Self::Draining
+            | Self::NotRunning
+            | Self::NoRuntime
+            | Self::NoThread(_)
+            | Self::BadCall(_) => "drain",
             Self::Unavailable { .. } | Self::ServiceFailed { .. } => "failed",
         }
     }
@@ -286,6 +291,7 @@ impl fmt::Display for Reason {
                 f,
                 "it failed more often than its restart intensity allows; the next probe is in {retry_after:?}"
             ),
+            Self::Removed => f.write_str("it is gone from the settings since they were reloaded"),
             Self::Draining => f.write_str("the runtime is shutting down and takes no new calls"),
             Self::NotRunning => {
                 f.write_str("its runtime has ended; keep the `Runtime` alive as long as its services are called")

@@ -4,11 +4,13 @@
 //! classifies: each error becomes a [`Failure`] that says whose fault it was, whether the request may have reached the
 //! other side, and how long that side asked to be left alone. What follows from that is the policies' to judge.
 
+mod extensions;
 mod failure;
 mod kind;
 mod open;
 mod pool;
 
+pub use extensions::Extensions;
 pub use failure::{Failure, Stage, Symptom};
 pub use kind::{Downstream, EndpointAddress};
 pub use open::{OpenContext, OpenError};

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::PoolSettings;
+use super::{Extensions, PoolSettings};
 
 /// What a kind is told when it opens a shard's pool.
 #[derive(Clone)]
@@ -17,8 +17,8 @@ pub struct OpenContext {
     service: Arc<str>,
     connect_timeout: Duration,
     pool: PoolSettings,
+    extensions: Extensions,
     shared: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
-    extensions: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl OpenContext {
@@ -28,9 +28,21 @@ impl OpenContext {
             service: service.into(),
             connect_timeout,
             pool,
+            extensions: Extensions::default(),
             shared: Arc::default(),
-            extensions: HashMap::new(),
         }
+    }
+
+    /// The context with what code gives to the service's kind.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    /// What code gives to the service's kind, by its type.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.extensions.get()
     }
 
     /// The service's name.
@@ -46,20 +58,6 @@ impl OpenContext {
     /// The service's pool settings; their `max` is the process's, over all shards.
     pub fn pool(&self) -> &PoolSettings {
         &self.pool
-    }
-
-    /// The context with one more extension, in place of any of its type.
-    #[must_use]
-    pub fn with_extension<T: Send + Sync + 'static>(mut self, extension: Arc<T>) -> Self {
-        self.extensions.insert(TypeId::of::<T>(), extension);
-        self
-    }
-
-    /// What the program gave this service from code, where a file cannot say it: a hook that signs requests, say. The
-    /// kind that uses a type of extension documents it.
-    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let extension = Arc::clone(self.extensions.get(&TypeId::of::<T>())?);
-        Some(extension.downcast().expect("the map's key is the value's type"))
     }
 
     /// The one `T` that all shards of this service share, made by whichever asks first: connection permits, TLS

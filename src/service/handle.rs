@@ -13,7 +13,7 @@ use super::{
     exchange::Exchange,
     load,
     seat::{Dispatch, Occupancy, Request},
-    threads::{self, Lanes, Place},
+    threads::{self, Place},
 };
 use crate::{
     call::{Call, CallError, Reason, TagWriter},
@@ -281,7 +281,7 @@ impl<D: Downstream> Shared<D> {
         if let Some(seat) = on_lane.upgrade() {
             return Some(seat);
         }
-        let seat = self.add(Seat::new(Lanes::name(lane), Some(lane)));
+        let seat = self.add(Seat::new(self.state.environment.lanes.name(lane), Some(lane)));
         *on_lane = Arc::downgrade(&seat);
         Some(seat)
     }

@@ -32,9 +32,9 @@ pub use settings::{
 };
 
 pub(crate) use environment::{Environment, Phase, Pulse};
-pub(crate) use handle::{Keep, Opening, Shared};
+pub(crate) use handle::{Opening, Shared};
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
 pub(crate) use state::{CallState, State};
-pub(crate) use threads::{Lanes, leave_seat, thread_name};
+pub(crate) use threads::{Lanes, Place, leave_seat, place, thread_name};

@@ -138,6 +138,17 @@ impl<D: Downstream> Seat<D> {
         look(&self.occupancy.lock())
     }
 
+    /// Waits until its keeper has left.
+    pub(crate) async fn vacated(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if matches!(*self.occupancy.lock(), Occupancy::Vacant | Occupancy::Retired) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits while the pool is being opened.
     pub(crate) async fn settled(&self) {
         loop {

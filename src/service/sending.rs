@@ -12,7 +12,7 @@ use std::{
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, NoFallback, Phase, Recover, Recovered, Recovery, Service, Shared,
+    CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
     load::{self, Looked, Stale},
     pipeline::{self, Options, Plan},
     recover::IntoRecovery,

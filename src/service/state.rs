@@ -7,7 +7,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) unanswered: AtomicUsize,
     /// Seats whose shards failed more often than is borne.
     failed_seats: AtomicUsize,
+    /// Gone from the settings.
+    removed: AtomicBool,
     table: ArcSwap<Table>,
     /// Held while the table is rebuilt, so that no two do it at once.
     source: Mutex<Arc<SettingsSource>>,
@@ -114,6 +116,7 @@ impl State {
             cleared: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
+            removed: AtomicBool::new(false),
             table: ArcSwap::from_pointee(Table {
                 settings,
                 defaults,
@@ -207,6 +210,20 @@ impl State {
         self.cleared.store(self.environment.generations.next().get(), Ordering::Release);
     }
 
+    /// Sends all who wait at its gates away.
+    pub(crate) fn flush(&self) {
+        let table = self.table();
+        let own = table.calls().filter_map(|call| call.gates[1].as_ref());
+        for gate in table.shared.gate.iter().chain(own) {
+            gate.flush();
+        }
+    }
+
+    /// Takes no calls any more: the service is gone from the settings.
+    pub(crate) fn remove(&self) {
+        self.removed.store(true, Ordering::Release);
+    }
+
     /// One more seat is failed; whether it is the first.
     pub(crate) fn failed(&self) -> bool {
         self.failed_seats.fetch_add(1, Ordering::AcqRel) == 0
@@ -230,7 +247,7 @@ impl State {
     /// Why no calls are taken, if so.
     pub(crate) fn closed(&self) -> Option<Reason> {
         match self.environment.phase() {
-            Phase::Running => None,
+            Phase::Running => self.removed.load(Ordering::Acquire).then_some(Reason::Removed),
             Phase::Draining => Some(Reason::Draining),
             Phase::Stopped => Some(Reason::NotRunning),
         }

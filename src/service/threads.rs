@@ -110,6 +110,8 @@ pub(crate) fn thread_name() -> Arc<str> {
 /// The arbiters that the runtime owns, for callers whose threads cannot run a shard. Each is started when it is first
 /// needed, and again when it has died.
 pub(crate) struct Lanes {
+    /// What their threads are named by.
+    prefix: &'static str,
     lanes: Vec<Mutex<Lane>>,
 }
 
@@ -124,8 +126,8 @@ struct Lane {
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 impl Lanes {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { lanes: (0..count).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(prefix: &'static str, count: usize) -> Self {
+        Self { prefix, lanes: (0..count).map(|_| Mutex::default()).collect() }
     }
 
     /// How many there may be.
@@ -135,7 +137,7 @@ impl Lanes {
 
     /// Says whether something blocks a lane's thread: calls go around it then.
     pub(crate) fn set_stalled(&self, thread: &str, stalled: bool) {
-        let lane = (0..self.count()).find(|lane| *Self::name(*lane) == *thread);
+        let lane = (0..self.count()).find(|lane| *self.name(*lane) == *thread);
         if let Some(lane) = lane {
             self.lanes[lane].lock().stalled = stalled;
         }
@@ -165,8 +167,8 @@ impl Lanes {
     }
 
     /// The name of a lane's thread.
-    pub(crate) fn name(lane: usize) -> Arc<str> {
-        format!("seawall-{lane}").into()
+    pub(crate) fn name(&self, lane: usize) -> Arc<str> {
+        format!("{}-{lane}", self.prefix).into()
     }
 
     /// Runs `job` on a lane.
@@ -175,11 +177,20 @@ impl Lanes {
         // A dead arbiter refuses, and takes the job with it: so it is asked with an empty one first.
         let alive = slot.arbiter.as_ref().is_some_and(|arbiter| arbiter.spawn_fn(|| {}));
         if !alive {
-            *slot = Lane::start(Self::name(lane))?;
+            *slot = Lane::start(self.name(lane))?;
         }
         match &slot.arbiter {
             Some(arbiter) if arbiter.spawn_fn(job) => Ok(()),
             _ => Err(io::Error::other("the runtime's own thread ended as soon as it had started")),
+        }
+    }
+
+    /// Ends all lanes, without waiting for their threads.
+    pub(crate) fn abandon(&self) {
+        for lane in &self.lanes {
+            if let Some(arbiter) = lane.lock().arbiter.take() {
+                arbiter.stop();
+            }
         }
     }
 

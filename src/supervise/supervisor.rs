@@ -1,4 +1,10 @@
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
 
@@ -20,6 +26,8 @@ pub(crate) trait Supervised: Send + Sync {
 /// The actor that owns all services of a runtime.
 pub(crate) struct Supervisor {
     services: BTreeMap<Arc<str>, Arc<dyn Supervised>>,
+    /// Those whose next check is on its way.
+    checked: BTreeSet<Arc<str>>,
     watchdog: Option<Watchdog>,
 }
 
@@ -27,7 +35,7 @@ impl Supervisor {
     /// A supervisor of no service yet. `watchdog` is the time after which a silent thread counts as blocked.
     pub(crate) fn new(environment: &Arc<Environment>, watchdog: Option<Duration>) -> Self {
         let watchdog = watchdog.map(|interval| Watchdog::new(environment, interval));
-        Self { services: BTreeMap::new(), watchdog }
+        Self { services: BTreeMap::new(), checked: BTreeSet::new(), watchdog }
     }
 }
 
@@ -53,7 +61,8 @@ impl Handler<Adopt> for Supervisor {
 
     fn handle(&mut self, Adopt(service): Adopt, context: &mut Self::Context) {
         let name = Arc::clone(service.name());
-        if self.services.insert(Arc::clone(&name), service).is_none() {
+        self.services.insert(Arc::clone(&name), service);
+        if self.checked.insert(Arc::clone(&name)) {
             context.notify(Check(name));
         }
     }
@@ -74,7 +83,7 @@ impl Handler<Check> for Supervisor {
         let interval = service.check_interval();
         // Without checks nothing ticks; a reload that turns them on adopts the service again.
         if interval.is_zero() {
-            self.services.remove(&name);
+            self.checked.remove(&name);
             return;
         }
         drop(actix_rt::spawn(Arc::clone(service).check()));

@@ -225,13 +225,9 @@ impl CallMetrics {
             .sum()
     }
 
-    /// Attempts that ended so, whichever try they were.
-    pub(crate) fn attempts(&self, result: AttemptResult) -> u64 {
-        Try::ALL
-            .into_iter()
-            .filter_map(|which| self.attempt_duration(which, result))
-            .map(Histogram::count)
-            .sum()
+    /// All attempts, however they ended.
+    pub(crate) fn all_attempts(&self) -> u64 {
+        self.attempts.as_flattened().iter().filter_map(Lazy::get).map(Histogram::count).sum()
     }
 }
 

@@ -65,6 +65,9 @@ impl Http {
         for (name, value) in self.settings.headers() {
             parts.set_default(name.clone(), value.clone());
         }
+        if let Some(auth) = self.settings.auth() {
+            parts.set_default(header::AUTHORIZATION, self.authorization.get(auth)?);
+        }
         let Some(hook) = &self.hook else {
             return match self.exchange::<D, E>(parts, attempt).await? {
                 Ended::Reply(reply) => Ok(reply),
@@ -138,6 +141,9 @@ impl Http {
             let body = coding.decode(body, self.settings.max_decoded()).await?;
             attempt.set_reply_bytes(body.len());
             return D::decode(Response { status, headers, body }).map(Ended::Reply);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            self.authorization.doubt();
         }
         let failed = failure::of_answer(status, answer.headers());
         let said = match E::WANTED && status.as_u16() >= 400 {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     Empty, Hook, HttpSettings, Request,
+    auth::Authorization,
     wire::{ConnectionPermits, SetupError, Wire, WireSettings, Wires},
 };
 
@@ -27,6 +28,7 @@ pub struct Http {
     pub(crate) authority: Authority,
     pub(crate) host: HeaderValue,
     service: Arc<str>,
+    pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) client: awc::Client,
     /// When the service last began an answer to this thread.
@@ -91,6 +93,10 @@ impl Downstream for Http {
         let wires = shared.get(settings, context).map_err(failed)?;
         let wire = Wire::new(&wires);
         let client = wire.client().map_err(failed)?;
+        let authorization = Authorization::default();
+        if let Some(auth) = settings.auth() {
+            authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
+        }
         let target = settings.target();
         let unusable =
             |error: &dyn std::fmt::Display| OpenError::new(format!("`url` cannot be used: {error}"));
@@ -103,6 +109,7 @@ impl Downstream for Http {
             authority,
             host,
             service: context.service().clone(),
+            authorization,
             hook: context.extension::<Hook>(),
             client,
             last_answer: Cell::new(None),

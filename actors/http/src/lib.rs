@@ -12,6 +12,7 @@
 //! What a service is, its settings say: [`HttpSettings`]. What cannot stand in a file, as the signing of requests, is a
 //! [`HttpHook`].
 
+mod auth;
 mod call;
 mod derive;
 mod downstream;

@@ -5,9 +5,10 @@ use awc::http::{
     header::{HeaderName, HeaderValue},
 };
 use seawall::units::ByteSize;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de};
 
 use crate::{
+    auth::Auth,
     propagate::Propagated,
     request::{header_name, header_value},
     wire::{Target, TlsSettings},
@@ -22,39 +23,38 @@ use crate::{
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
 /// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
+/// | `http.auth` | none | `{ bearer = { env = ".." } }` or `{ user = "..", password = { file = ".." } }` |
 /// | `http.health` | none | a path that answers a GET with 2xx while the service is well; for `health.interval` |
 /// | `http.propagate` | all | what is passed on: `"traceparent"`, `"deadline"`, `"attempt"` |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct HttpSettings {
-    target: Target,
-    base: String,
+    address: Address,
     tls: TlsSettings,
-    max_body: ByteSize,
-    max_decoded: ByteSize,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    health: Option<String>,
-    propagate: Vec<Propagated>,
+    http: Table,
 }
 
 #[derive(Deserialize)]
 struct Written {
-    url: Option<String>,
-    urls: Option<IgnoredAny>,
-    dns: Option<IgnoredAny>,
+    url: Option<Address>,
+    #[serde(default, rename = "urls")]
+    _urls: Unsupported,
+    #[serde(default, rename = "dns")]
+    _dns: Unsupported,
     #[serde(default)]
     tls: TlsSettings,
     #[serde(default)]
     http: Table,
 }
 
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
 struct Table {
     max_body: ByteSize,
     max_decoded: ByteSize,
-    headers: BTreeMap<String, String>,
-    health: Option<String>,
+    headers: Headers,
+    auth: Option<Auth>,
+    health: Option<HealthPath>,
     propagate: Vec<Propagated>,
 }
 
@@ -63,7 +63,8 @@ impl Default for Table {
         Self {
             max_body: ByteSize::mib(8),
             max_decoded: ByteSize::mib(32),
-            headers: BTreeMap::new(),
+            headers: Headers::default(),
+            auth: None,
             health: None,
             propagate: Propagated::ALL.to_vec(),
         }
@@ -74,54 +75,93 @@ impl TryFrom<Written> for HttpSettings {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        if written.urls.is_some() || written.dns.is_some() {
-            return Err(
-                "`urls` and `dns` are not supported yet: a service has one endpoint, `url = \"https://..\"`"
-                    .into(),
-            );
-        }
-        let url = written.url.ok_or("`url` is missing: write `url = \"https://host\"`")?;
-        let target = Target::parse(&url).map_err(|error| error.to_string())?;
-        let base = base(&url)?;
-        if !target.is_tls() && written.tls != TlsSettings::default() {
+        let Written { url, tls, http, .. } = written;
+        let address = url.ok_or("`url` is missing: write `url = \"https://host\"`")?;
+        if !address.target.is_tls() && tls != TlsSettings::default() {
             return Err("`tls` is set, but `url` begins with http://; write https://".into());
         }
-        let mut headers = Vec::with_capacity(written.http.headers.len());
-        for (name, value) in written.http.headers {
-            let parsed = header_name(&name).map_err(|problem| format!("`http.headers`: {problem}"))?;
-            let value = header_value(&value).map_err(|problem| format!("`http.headers.{name}` {problem}"))?;
-            headers.push((parsed, value));
-        }
-        let Table { max_body, max_decoded, health, propagate, .. } = written.http;
-        if health.as_ref().is_some_and(|path| !path.starts_with('/')) {
-            return Err("`http.health` must be a path, such as \"/health\"".into());
-        }
-        Ok(Self { target, base, tls: written.tls, max_body, max_decoded, headers, health, propagate })
+        Ok(Self { address, tls, http })
     }
 }
 
-/// The path of a service's URL, without a slash at its end.
-fn base(url: &str) -> Result<String, String> {
-    let wrong = |problem: &str| format!("`url` {problem}");
-    if url.contains(['?', '#']) {
-        return Err(wrong("has a query or fragment; write these with the call"));
+/// Where the service is, and what stands before every call's path.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+struct Address {
+    target: Target,
+    base: String,
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        let target = Target::parse(&url).map_err(|error| error.to_string())?;
+        if url.contains(['?', '#']) {
+            return Err("`url` has a query or fragment; write these with the call".into());
+        }
+        let uri: Uri = url.parse().map_err(|error| format!("`url` is no URL: {error}"))?;
+        let base = uri.path().trim_end_matches('/');
+        if base.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("`url` has a segment `.` or `..`".into());
+        }
+        Ok(Self { target, base: base.to_owned() })
     }
-    let uri: Uri = url.parse().map_err(|error| wrong(&format!("is no URL: {error}")))?;
-    let path = uri.path().trim_end_matches('/');
-    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(wrong("has a segment `.` or `..`"));
+}
+
+/// Headers of every request, valid.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+struct Headers(Vec<(HeaderName, HeaderValue)>);
+
+impl TryFrom<BTreeMap<String, String>> for Headers {
+    type Error = String;
+
+    fn try_from(written: BTreeMap<String, String>) -> Result<Self, String> {
+        let read = |(name, value): (String, String)| {
+            let parsed = header_name(&name)?;
+            if parsed == awc::http::header::AUTHORIZATION {
+                return Err(
+                    "`authorization` is a secret: write `auth = { bearer = { env = \"..\" } }`".into()
+                );
+            }
+            let value = header_value(&value).map_err(|problem| format!("the header `{name}` {problem}"))?;
+            Ok((parsed, value))
+        };
+        written.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
-    Ok(path.to_owned())
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+struct HealthPath(String);
+
+impl TryFrom<String> for HealthPath {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, &'static str> {
+        if path.starts_with('/') { Ok(Self(path)) } else { Err("a path begins with a slash: \"/health\"") }
+    }
+}
+
+/// A setting that is known, and that this version cannot follow: to take it and do nothing would be worse.
+#[derive(Default)]
+struct Unsupported;
+
+impl<'de> Deserialize<'de> for Unsupported {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(de::Error::custom("not supported yet: a service has one endpoint, `url = \"https://host\"`"))
+    }
 }
 
 impl HttpSettings {
     pub(crate) fn target(&self) -> &Target {
-        &self.target
+        &self.address.target
     }
 
     /// What stands before every call's path.
     pub(crate) fn base(&self) -> &str {
-        &self.base
+        &self.address.base
     }
 
     pub(crate) fn tls(&self) -> &TlsSettings {
@@ -129,23 +169,27 @@ impl HttpSettings {
     }
 
     pub(crate) fn max_body(&self) -> ByteSize {
-        self.max_body
+        self.http.max_body
     }
 
     pub(crate) fn max_decoded(&self) -> ByteSize {
-        self.max_decoded
+        self.http.max_decoded
     }
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+        &self.http.headers.0
+    }
+
+    pub(crate) fn auth(&self) -> Option<&Auth> {
+        self.http.auth.as_ref()
     }
 
     /// The path that tells whether the service is well.
     pub(crate) fn health(&self) -> Option<&str> {
-        self.health.as_deref()
+        self.http.health.as_ref().map(|path| path.0.as_str())
     }
 
     pub(crate) fn propagate(&self) -> &[Propagated] {
-        &self.propagate
+        &self.http.propagate
     }
 }

@@ -4,15 +4,12 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use seawall::{
     Failure,
     call::Attempt,
-    downstream::{Blame, Reached},
+    downstream::{Blame, Extensions, Reached},
 };
 use seawall_http::{Empty, Hook, HttpHook, Request, RequestParts};
 use support::{Client, Reaction, Server, answer, run};
@@ -39,8 +36,10 @@ impl HttpHook for Token {
 }
 
 async fn client(server: &Server, hook: impl HttpHook) -> Client {
+    let mut extensions = Extensions::default();
+    extensions.insert(Hook::new(hook));
     let url = format!("url = \"http://{}/v1\"", server.address);
-    Client::open(&url, |context| context.with_extension(Arc::new(Hook::new(hook)))).await
+    Client::open(&url, |context| context.with_extensions(extensions)).await
 }
 
 async fn wanting(token: &'static str) -> Server {

@@ -1,0 +1,130 @@
+use std::{env, error::Error, fmt, fs, io::Read as _, path::PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// The largest secret in a file, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// A reference to a secret: `{ env = "X" }` or `{ file = "path" }`. It is read when it is used, and never shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Secret {
+    /// A variable of the environment.
+    Env(String),
+    /// A file's content, without the white space at its end.
+    File(PathBuf),
+}
+
+impl Secret {
+    /// Reads it now.
+    ///
+    /// # Errors
+    /// If it is not there, empty, too large, or no text.
+    pub fn read(&self) -> Result<SecretValue, SecretError> {
+        let text = match self {
+            Self::Env(name) => env::var(name).map_err(|error| match error {
+                env::VarError::NotPresent => self.error("it is not set"),
+                env::VarError::NotUnicode(_) => self.error("it is not text"),
+            })?,
+            Self::File(path) => {
+                let mut text = String::new();
+                let read =
+                    fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text));
+                match read {
+                    Ok(read) if read as u64 > LARGEST => {
+                        return Err(self.error("it is too large for a secret"));
+                    }
+                    Ok(_) => text.trim_end().to_owned(),
+                    Err(error) => return Err(self.error(&error.to_string())),
+                }
+            }
+        };
+        if text.is_empty() { Err(self.error("it is empty")) } else { Ok(SecretValue(text)) }
+    }
+
+    fn error(&self, why: &str) -> SecretError {
+        SecretError(format!("{self}: {why}"))
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the secret in variable {name}"),
+            Self::File(path) => write!(f, "the secret in file {}", path.display()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+struct Visitor;
+
+impl<'de> de::Visitor<'de> for Visitor {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a reference to a secret: { env = \"NAME\" } or { file = \"path\" }")
+    }
+
+    // What was written may be the secret itself: it is not repeated.
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
+        Err(E::custom(
+            "a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }",
+        ))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+        let wanted = || de::Error::custom("exactly one of `env` and `file` says where the secret is");
+        let secret = match map.next_key::<String>()?.as_deref() {
+            Some("env") => Secret::Env(map.next_value()?),
+            Some("file") => Secret::File(map.next_value()?),
+            _ => return Err(wanted()),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(secret),
+            Some(_) => Err(wanted()),
+        }
+    }
+}
+
+/// A secret that was read. Nothing prints it; comparing takes the same time wherever it differs.
+#[derive(Clone)]
+pub struct SecretValue(String);
+
+impl SecretValue {
+    /// The secret itself. Take care where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for SecretValue {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (self.0.as_bytes(), other.0.as_bytes());
+        let differing = one.iter().zip(other).fold(0, |differing, (a, b)| differing | (a ^ b));
+        one.len() == other.len() && std::hint::black_box(differing) == 0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(..)")
+    }
+}
+
+/// Why a secret could not be read: says where it should be, and not what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretError(String);
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for SecretError {}

@@ -1,0 +1,68 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{Inner, Runtime};
+use crate::{service::Phase, telemetry::What};
+
+/// How long shards have to close their pools once no call is under way.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Calls that did not end within the limit, and were cut off.
+    pub cut_off: usize,
+}
+
+impl Runtime {
+    /// Stops the runtime: takes no new calls, lets those under way end within `runtime.drain`, cuts off the rest, closes
+    /// all pools. Every call is answered. A second call of it waits for the same end.
+    pub async fn drain(&self) -> Drained {
+        self.drain_within(self.inner.settings.drain).await
+    }
+
+    /// The same, within another limit.
+    pub async fn drain_within(&self, limit: Duration) -> Drained {
+        let environment = &self.inner.environment;
+        if environment.phase() == Phase::Running {
+            environment.enter(Phase::Draining);
+            environment.events.emit(None, What::DrainStarted);
+        }
+        let _ = timeout(limit, environment.quiet()).await;
+        let cut_off = environment.active();
+        let was_running = environment.phase() != Phase::Stopped;
+        environment.enter(Phase::Stopped);
+        let services: Vec<_> = self.inner.services.read().values().cloned().collect();
+        for owned in &services {
+            owned.retire();
+        }
+        let closed = async {
+            for owned in &services {
+                owned.retired().await;
+            }
+            environment.quiet().await;
+        };
+        let _ = timeout(CLOSING, closed).await;
+        stop_threads(&self.inner).await;
+        if was_running {
+            environment.events.emit(None, What::DrainEnded { cut_off });
+        }
+        Drained { cut_off }
+    }
+}
+
+/// Ends the runtime's own threads, from a thread that may wait for them.
+async fn stop_threads(inner: &Arc<Inner>) {
+    if inner.environment.lanes.count() == 0 {
+        return;
+    }
+    let (done, stopped) = tokio::sync::oneshot::channel();
+    let inner = Arc::clone(inner);
+    std::thread::spawn(move || {
+        inner.environment.lanes.stop();
+        inner.control.stop();
+        let _ = done.send(());
+    });
+    let _ = timeout(CLOSING, stopped).await;
+}

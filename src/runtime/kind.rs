@@ -1,0 +1,374 @@
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::{builder::Loader, judge};
+use crate::{
+    config::{ConfigErrors, Explanation, Layers, Scope},
+    downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
+    service::{
+        CallSettings, Check, Environment, Occupancy, Opening, Request, Service, ServiceSettings,
+        SettingsSource, Startup, State,
+    },
+    supervise::{Supervised, keep},
+    telemetry::Cause,
+};
+
+/// The kinds that are known, by name.
+pub(super) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
+
+/// The services of a runtime, by name.
+pub(super) type Owned = BTreeMap<Arc<str>, Arc<dyn Owning>>;
+
+/// A kind of downstream, whatever its type.
+pub(super) trait Kind: Send + Sync {
+    /// Judges a service's settings; `None` if they are wrong, and `errors` then say why.
+    fn judge(
+        &self,
+        layers: &Layers,
+        name: &str,
+        loader: &Loader,
+        errors: &mut ConfigErrors,
+    ) -> Option<Settings>;
+
+    /// Makes a service.
+    fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning>;
+}
+
+/// A service's settings, judged.
+pub(super) struct Settings {
+    name: Arc<str>,
+    service: ServiceSettings,
+    defaults: CallSettings,
+    source: Arc<SettingsSource>,
+    scope: Scope,
+    context: OpenContext,
+    /// The kind's own.
+    own: Box<dyn Any + Send + Sync>,
+}
+
+impl Settings {
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn is_of_kind(&self, kind: &str) -> bool {
+        self.service.kind == kind
+    }
+}
+
+/// A service, whatever its kind.
+pub(super) trait Owning: Send + Sync {
+    fn name(&self) -> &Arc<str>;
+    fn kind(&self) -> &'static str;
+    fn state(&self) -> &Arc<State>;
+    /// The `Service<D>`.
+    fn handle(&self) -> &dyn Any;
+    fn startup(&self) -> Startup;
+    fn endpoints(&self) -> Vec<EndpointAddress>;
+    /// Threads that have a seat, and who sits there.
+    fn seats(&self) -> Vec<(Arc<str>, &'static str)>;
+    fn explain(&self) -> Explanation;
+    /// Opens a pool for this thread's calls, in the background.
+    fn open_here(&self);
+    /// Waits until it is open.
+    fn opened_here<'a>(&'a self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + 'a>>;
+    /// Puts new settings in force.
+    fn reload(&self, settings: Settings);
+    fn retire(&self);
+    /// Retires for good: calls are refused from now on.
+    fn remove(&self);
+    /// Waits until all shards have ended.
+    fn retired<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    fn supervised(self: Arc<Self>) -> Arc<dyn Supervised>;
+}
+
+/// The kind of type `D`.
+pub(super) struct KindOf<D>(PhantomData<fn(D)>);
+
+impl<D: Downstream> KindOf<D> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// One service of kind `D`.
+struct One<D: Downstream> {
+    service: Service<D>,
+    current: Mutex<Current<D>>,
+    /// Checks that failed in a row.
+    failed_checks: AtomicU32,
+}
+
+/// What is in force.
+struct Current<D: Downstream> {
+    scope: Scope,
+    service: ServiceSettings,
+    defaults: CallSettings,
+    own: D::Settings,
+}
+
+impl<D: Downstream> Kind for KindOf<D> {
+    fn judge(
+        &self,
+        layers: &Layers,
+        name: &str,
+        loader: &Loader,
+        errors: &mut ConfigErrors,
+    ) -> Option<Settings> {
+        let scope = match layers.service(name, D::KIND, D::DEFAULTS) {
+            Ok(scope) => scope,
+            Err(wrong) => {
+                errors.extend(wrong);
+                return None;
+            }
+        };
+        let mut reader = scope.reader(errors);
+        let service = reader.read::<ServiceSettings>();
+        let defaults = reader.read::<CallSettings>();
+        let own = reader.read::<D::Settings>();
+        reader.finish(&["calls"]);
+        if let Some(service) = &service {
+            judge::service(service, &scope, errors);
+        }
+        if let Some(defaults) = &defaults {
+            judge::call(defaults, &scope, errors);
+        }
+        let (service, mut defaults, own) = (service?, defaults?, own?);
+        let pooled = D::POOLED.then_some(service.pool.max);
+        fit_to_pool(&mut defaults, &scope, pooled);
+
+        let registered: Vec<_> = loader.registry.calls(name).collect();
+        for call in layers.calls(name) {
+            let derived =
+                registered.iter().find(|(known, _)| *known == call).map_or("", |(_, derived)| *derived);
+            if !registered.is_empty() && !registered.iter().any(|(known, _)| *known == call) {
+                let known = registered.iter().map(|(known, _)| *known);
+                errors.add(
+                    "",
+                    format!("services.{name}.calls.{call}"),
+                    crate::config::unknown("call", &call, known),
+                );
+            }
+            read_call(layers, &scope, name, &call, derived, pooled, errors);
+        }
+        let source: Arc<SettingsSource> = {
+            let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
+            Arc::new(move |call, derived| {
+                let mut errors = ConfigErrors::new();
+                let settings = read_call(&layers, &scope, &name, call, derived, pooled, &mut errors);
+                match settings {
+                    Some(settings) if errors.is_empty() => Ok(settings),
+                    _ => Err(errors.to_string()),
+                }
+            })
+        };
+        let extensions = loader.extensions.get(name).cloned().unwrap_or_default();
+        let context =
+            OpenContext::new(name, service.connect_timeout, service.pool.clone()).with_extensions(extensions);
+        Some(Settings { name: name.into(), service, defaults, source, scope, context, own: Box::new(own) })
+    }
+
+    fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning> {
+        let own = own::<D>(settings.own);
+        let state = State::new(
+            settings.name,
+            Arc::clone(environment),
+            settings.service.clone(),
+            settings.defaults.clone(),
+            settings.source,
+        );
+        let opening = Opening { settings: own.clone(), context: settings.context };
+        Arc::new(One {
+            service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
+            current: Mutex::new(Current {
+                scope: settings.scope,
+                service: settings.service,
+                defaults: settings.defaults,
+                own,
+            }),
+            failed_checks: AtomicU32::new(0),
+        })
+    }
+}
+
+fn own<D: Downstream>(settings: Box<dyn Any + Send + Sync>) -> D::Settings {
+    *settings.downcast().expect("a service's settings were judged by its own kind")
+}
+
+/// Kinds with a pool have one queue: as many calls are in flight as there are connections, unless somebody says otherwise.
+fn fit_to_pool(settings: &mut CallSettings, scope: &Scope, pooled: Option<usize>) {
+    if let (Some(max), Some(bulkhead)) = (pooled, &mut settings.bulkhead)
+        && !scope.is_written("bulkhead.max_in_flight")
+    {
+        bulkhead.max_in_flight = u32::try_from(max).unwrap_or(u32::MAX);
+    }
+}
+
+pub(super) fn read_call(
+    layers: &Layers,
+    service: &Scope,
+    service_name: &str,
+    call: &str,
+    derived: &str,
+    pooled: Option<usize>,
+    errors: &mut ConfigErrors,
+) -> Option<CallSettings> {
+    let scope = match layers.call(service, service_name, call, derived) {
+        Ok(scope) => scope,
+        Err(wrong) => {
+            errors.extend(wrong);
+            return None;
+        }
+    };
+    let mut reader = scope.reader(errors);
+    let settings = reader.read::<CallSettings>();
+    reader.finish(&[]);
+    let mut settings = settings?;
+    judge::call(&settings, &scope, errors);
+    fit_to_pool(&mut settings, &scope, pooled);
+    Some(settings)
+}
+
+impl<D: Downstream> Owning for One<D> {
+    fn name(&self) -> &Arc<str> {
+        &self.state().name
+    }
+
+    fn kind(&self) -> &'static str {
+        D::KIND
+    }
+
+    fn state(&self) -> &Arc<State> {
+        &self.service.shared.state
+    }
+
+    fn handle(&self) -> &dyn Any {
+        &self.service
+    }
+
+    fn startup(&self) -> Startup {
+        self.current.lock().service.startup.clone()
+    }
+
+    fn endpoints(&self) -> Vec<EndpointAddress> {
+        D::endpoints(&self.current.lock().own)
+    }
+
+    fn seats(&self) -> Vec<(Arc<str>, &'static str)> {
+        let seats = self.service.shared.seats();
+        seats.iter().map(|seat| (Arc::clone(&seat.thread), seat.with(Occupancy::word))).collect()
+    }
+
+    fn explain(&self) -> Explanation {
+        let current = self.current.lock();
+        let mut explanation = Explanation::default();
+        explanation.add(&current.scope, &current.service);
+        explanation.add(&current.scope, &current.defaults);
+        explanation
+    }
+
+    fn open_here(&self) {
+        // What stands against it, the first call is told.
+        let _ = self.service.shared.bring_keeper();
+    }
+
+    fn opened_here<'a>(&'a self) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + 'a>> {
+        Box::pin(async {
+            let Some(seat) = self.service.shared.seat() else {
+                return Err(OpenError::new("this thread can have no shard"));
+            };
+            seat.settled().await;
+            seat.with(|occupancy| match occupancy {
+                Occupancy::Closed(closed) => Err(closed.error.clone()),
+                _ => Ok(()),
+            })
+        })
+    }
+
+    fn reload(&self, settings: Settings) {
+        let own = own::<D>(settings.own);
+        let renew = {
+            let mut current = self.current.lock();
+            let same = current.own == own
+                && current.service.pool == settings.service.pool
+                && current.service.connect_timeout == settings.service.connect_timeout;
+            *current = Current {
+                scope: settings.scope,
+                service: settings.service.clone(),
+                defaults: settings.defaults.clone(),
+                own: own.clone(),
+            };
+            !same
+        };
+        self.state().reload(settings.service, settings.defaults, settings.source);
+        if renew {
+            self.service.shared.renew(Opening { settings: own, context: settings.context });
+        }
+    }
+
+    fn retire(&self) {
+        self.state().flush();
+        self.service.shared.ask(Request::Retire);
+    }
+
+    fn remove(&self) {
+        self.state().remove();
+        self.retire();
+    }
+
+    fn retired<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async {
+            for seat in self.service.shared.seats() {
+                seat.vacated().await;
+            }
+        })
+    }
+
+    fn supervised(self: Arc<Self>) -> Arc<dyn Supervised> {
+        self
+    }
+}
+
+impl<D: Downstream> Supervised for One<D> {
+    fn name(&self) -> &Arc<str> {
+        Owning::name(self)
+    }
+
+    fn check_interval(&self) -> Duration {
+        self.current.lock().service.health.interval
+    }
+
+    fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let health = self.current.lock().service.health.clone();
+            let open = self.service.shared.seats().into_iter().find_map(|seat| {
+                seat.with(|occupancy| match occupancy {
+                    Occupancy::Open(shard) => Some(shard.clone()),
+                    _ => None,
+                })
+            });
+            // Without a shard there is nothing to check: who opens one finds out by himself.
+            let Some(shard) = open else { return };
+            let well = matches!(timeout(health.timeout, shard.send(Check)).await, Ok(Ok(Ok(()))));
+            if well {
+                self.failed_checks.store(0, Ordering::Relaxed);
+            } else if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= health.failures.max(1) {
+                self.failed_checks.store(0, Ordering::Relaxed);
+                self.service.shared.ask(Request::Reopen(Cause::Unhealthy));
+            }
+        })
+    }
+}

@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use super::kind::read_call;
+use crate::{
+    config::{ConfigErrors, Layers, Names},
+    downstream::Downstream,
+    service::{CallSettings, Environment, Lanes, Rules, RuntimeSettings, Service, ServiceSettings, State},
+};
+
+/// A service whose attempts `rules` answer, without any runtime, pool or network: what `testkit::mock` gives to tests of
+/// handlers.
+///
+/// Without `settings` no policy is asked. With them (TOML at a service's level, `""` for the defaults) calls go through the
+/// real policies, in virtual time where tokio's clock is paused.
+///
+/// # Errors
+/// Everything that is wrong with the settings.
+pub fn mock<D: Downstream>(
+    name: &str,
+    rules: Arc<Rules>,
+    settings: Option<&str>,
+) -> Result<Service<D>, ConfigErrors> {
+    let environment = Arc::new(Environment::new(&RuntimeSettings::default(), Lanes::new("", 0), 0));
+    let text = settings.map_or_else(String::new, |settings| format!("[defaults]\n{settings}"));
+    let layers = Layers::parse(&text, [], &Names::default())?;
+    let scope = layers.service(name, D::KIND, "")?;
+    let mut errors = ConfigErrors::new();
+    let mut reader = scope.reader(&mut errors);
+    let service = reader.read::<ServiceSettings>();
+    let defaults = reader.read::<CallSettings>();
+    reader.finish(&[]);
+    let (service, defaults) = errors.or((service, defaults))?;
+    let defaults = if settings.is_some() { defaults.unwrap_or_default() } else { CallSettings::bare() };
+    let (owned, bare) = (name.to_owned(), settings.is_none());
+    let source = move |call: &'static str, derived: &'static str| {
+        if bare {
+            return Ok(CallSettings::bare());
+        }
+        let mut errors = ConfigErrors::new();
+        let settings = read_call(&layers, &scope, &owned, call, derived, None, &mut errors);
+        settings.filter(|_| errors.is_empty()).ok_or_else(|| errors.to_string())
+    };
+    let state = State::new(name.into(), environment, service.unwrap_or_default(), defaults, Arc::new(source));
+    Ok(Service::mocked(Arc::new(state), rules))
+}

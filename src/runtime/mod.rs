@@ -1,0 +1,132 @@
+//! The runtime: joins everything below. It loads settings, starts services, binds their handles, reloads, and drains.
+
+mod bind;
+mod builder;
+mod drain;
+mod exposition;
+mod judge;
+mod kind;
+mod mock;
+mod reload;
+mod snapshot;
+
+use std::{fmt, sync::Arc};
+
+use actix::Addr;
+use parking_lot::RwLock;
+
+pub use bind::{BindError, Binder, Handle, Registering, Registry, Services};
+pub use builder::{Builder, StartError};
+pub use drain::Drained;
+pub use mock::mock;
+pub use reload::{ReloadError, Reloaded};
+pub use snapshot::{CacheSnapshot, CallSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot};
+
+use crate::{
+    config::Explanation,
+    downstream::Downstream,
+    service::{Environment, Func, Lanes, Phase, RuntimeSettings, Service},
+    supervise::Supervisor,
+    telemetry::EventStream,
+};
+use builder::Loader;
+use kind::{Kinds, Owned};
+
+/// All services of a process, or of a part of it. Cloning gives another handle to the same; when the last is dropped
+/// without a drain, calls under way are cut off.
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: Arc<Environment>,
+    settings: RuntimeSettings,
+    kinds: Kinds,
+    loader: Loader,
+    services: RwLock<Owned>,
+    supervisor: Addr<Supervisor>,
+    /// The thread that the supervisor is on, if it is the runtime's own.
+    control: Lanes,
+}
+
+impl Runtime {
+    /// Starts to build a runtime.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The handles of all services that `S` names.
+    ///
+    /// # Errors
+    /// All services that are missing, or of another kind, and calls that are not right.
+    pub fn bind<S: Services>(&self) -> Result<S, BindError> {
+        bind::bind(&self.inner.services.read())
+    }
+
+    /// The handle of one service.
+    ///
+    /// # Errors
+    /// If there is none of this name, or it is of another kind.
+    pub fn service<D: Downstream>(&self, name: &str) -> Result<Service<D>, BindError> {
+        bind::service(&self.inner.services.read(), name)
+    }
+
+    /// The handle of a service that is no kind: its `run` puts any async code under the service's policies.
+    ///
+    /// # Errors
+    /// If there is none of this name with `kind = "func"`.
+    pub fn guard(&self, name: &str) -> Result<Service<Func>, BindError> {
+        self.service(name)
+    }
+
+    /// The changes from now on, as they come.
+    pub fn events(&self) -> EventStream {
+        self.inner.environment.events.listen()
+    }
+
+    /// What every service is doing.
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot::take(&self.inner)
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        exposition::write(&self.inner)
+    }
+
+    /// Every effective setting of a service, and where it comes from.
+    ///
+    /// # Errors
+    /// If there is no service of this name.
+    pub fn explain(&self, service: &str) -> Result<Explanation, BindError> {
+        let services = self.inner.services.read();
+        let owned = services.get(service).ok_or_else(|| bind::missing(&services, service))?;
+        Ok(owned.explain())
+    }
+
+    /// Whether calls are taken.
+    pub fn is_running(&self) -> bool {
+        self.inner.environment.phase() == Phase::Running
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.environment.enter(Phase::Stopped);
+        for owned in self.services.get_mut().values() {
+            owned.retire();
+        }
+        self.environment.lanes.abandon();
+        self.control.abandon();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("phase", &self.inner.environment.phase())
+            .field("services", &self.inner.services.read().keys())
+            .finish()
+    }
+}

@@ -1,0 +1,98 @@
+use std::{error::Error, fmt, sync::Arc};
+
+use super::{Runtime, judge};
+use crate::{config::ConfigErrors, supervise::Adopt, telemetry::What};
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Services that are new.
+    pub added: Vec<Arc<str>>,
+    /// Services that are gone: their calls fail from now on.
+    pub removed: Vec<Arc<str>>,
+    /// How often settings were applied, the first time included.
+    pub generation: u64,
+}
+
+/// Why new settings were refused. The old ones stay in force, whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// They are wrong.
+    Config(ConfigErrors),
+    /// A service is of another kind than before: that needs a restart.
+    KindChanged {
+        /// The service.
+        service: Arc<str>,
+    },
+}
+
+impl Runtime {
+    /// Reads all settings again, judges them whole, and only then puts them in force. What did not change keeps its pool
+    /// and state. `[runtime]` is read once, at the start.
+    ///
+    /// # Errors
+    /// If anything is wrong with them; then nothing changes.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let environment = &self.inner.environment;
+        self.try_reload().inspect_err(|error| {
+            environment.refused_reloads.add_one();
+            environment.events.emit(None, What::ReloadRefused { errors: error.to_string().into() });
+        })
+    }
+
+    fn try_reload(&self) -> Result<Reloaded, ReloadError> {
+        let inner = &self.inner;
+        // Held to the end: reloads come one after the other.
+        let mut services = inner.services.write();
+        let layers = inner.loader.layers().map_err(ReloadError::Config)?;
+        let (_, judged) = judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
+        for one in &judged {
+            if let Some(owned) = services.get(one.settings.name())
+                && !one.settings.is_of_kind(owned.kind())
+            {
+                return Err(ReloadError::KindChanged { service: Arc::clone(one.settings.name()) });
+            }
+        }
+        let mut reloaded = Reloaded::default();
+        let kept: Vec<Arc<str>> = judged.iter().map(|one| Arc::clone(one.settings.name())).collect();
+        services.retain(|name, owned| {
+            let stays = kept.contains(name);
+            if !stays {
+                owned.remove();
+                reloaded.removed.push(Arc::clone(name));
+            }
+            stays
+        });
+        for one in judged {
+            let name = Arc::clone(one.settings.name());
+            match services.get(&name) {
+                Some(owned) => owned.reload(one.settings),
+                None => {
+                    services.insert(Arc::clone(&name), one.kind.create(&inner.environment, one.settings));
+                    reloaded.added.push(Arc::clone(&name));
+                }
+            }
+            if let Some(owned) = services.get(&name) {
+                inner.supervisor.do_send(Adopt(Arc::clone(owned).supervised()));
+            }
+        }
+        inner.environment.generation.add_one();
+        reloaded.generation = inner.environment.generation.get();
+        inner.environment.events.emit(None, What::Reloaded { generation: reloaded.generation });
+        Ok(reloaded)
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(errors) => write!(f, "{errors}"),
+            Self::KindChanged { service } => {
+                write!(f, "service `{service}` is of another kind than before, which needs a restart")
+            }
+        }
+    }
+}
+
+impl Error for ReloadError {}

@@ -1,0 +1,237 @@
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{Inner, kind::Owning};
+use crate::{
+    call::Priority,
+    downstream::EndpointAddress,
+    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
+    service::CallState,
+    telemetry::{Lookup, Outcome},
+};
+
+/// What a runtime is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// `running`, `draining` or `stopped`.
+    pub phase: &'static str,
+    /// Calls under way, over all services.
+    pub active: usize,
+    /// How often settings were applied, the first time included.
+    pub config_generation: u64,
+    /// Reloads that were refused.
+    pub reloads_refused: u64,
+    /// Threads that were found blocked.
+    pub threads_stalled: u64,
+    /// Events that slow listeners lost.
+    pub events_dropped: u64,
+    /// The memory tier.
+    pub cache: CacheSnapshot,
+    /// Every service, by name.
+    pub services: Vec<ServiceSnapshot>,
+}
+
+/// What the memory tier holds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CacheSnapshot {
+    /// Bytes held.
+    pub bytes: u64,
+    /// Bytes allowed.
+    pub max_bytes: u64,
+    /// Replies held.
+    pub entries: usize,
+}
+
+/// What a service is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceSnapshot {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether none of its shards failed more often than is borne.
+    pub up: bool,
+    /// Where it points to.
+    pub endpoints: Vec<EndpointAddress>,
+    /// Its shards.
+    pub shards: Vec<ShardSnapshot>,
+    /// Its breaker, if it has one.
+    pub breaker: Option<BreakerSnapshot>,
+    /// Its bulkhead, if it has one.
+    pub bulkhead: Option<BulkheadSnapshot>,
+    /// What is left of its retry budget, from 0 to 1.
+    pub retry_budget: Option<f64>,
+    /// Loads for the cache that are under way.
+    pub loads: usize,
+    /// Calls sent with `do_send` that have not ended.
+    pub unanswered: usize,
+    /// Calls made outside of any context.
+    pub context_missing: u64,
+    /// Its calls, by name.
+    pub calls: Vec<CallSnapshot>,
+}
+
+/// One thread's shard of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShardSnapshot {
+    /// The thread's name.
+    pub thread: Arc<str>,
+    /// `open`, `opening`, `restarting`, `failed`, `vacant` or `retired`.
+    pub state: &'static str,
+}
+
+/// What a call has done.
+#[derive(Clone, Debug, Serialize)]
+pub struct CallSnapshot {
+    /// Its name.
+    pub name: &'static str,
+    /// Answers from the downstream.
+    pub fresh: u64,
+    /// Answers from the cache.
+    pub cached: u64,
+    /// Answers from the cache, past their time.
+    pub stale: u64,
+    /// Answers from fallbacks.
+    pub fallback: u64,
+    /// Calls that failed.
+    pub error: u64,
+    /// Calls whose time ran out.
+    pub timeout: u64,
+    /// Calls that were refused.
+    pub rejected: u64,
+    /// Calls whose callers went away.
+    pub cancelled: u64,
+    /// Attempts made for it.
+    pub attempts: u64,
+    /// Look-ups in the cache that found nothing to serve.
+    pub misses: u64,
+    /// Loads for the cache.
+    pub loads: u64,
+    /// Callers who waited for another's load.
+    pub coalesced: u64,
+    /// How long its calls took.
+    pub latency: LatencySnapshot,
+    /// Its own breaker, where it has one.
+    pub breaker: Option<BreakerSnapshot>,
+    /// Its own bulkhead, where it has one.
+    pub bulkhead: Option<BulkheadSnapshot>,
+}
+
+/// Quantiles of durations, in microseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct LatencySnapshot {
+    /// Half took at most this long.
+    pub p50_us: u64,
+    /// 95 of 100 did.
+    pub p95_us: u64,
+    /// 99 of 100 did.
+    pub p99_us: u64,
+}
+
+impl Snapshot {
+    /// A service, by name.
+    pub fn service(&self, name: &str) -> Option<&ServiceSnapshot> {
+        self.services.iter().find(|service| &*service.name == name)
+    }
+}
+
+impl ServiceSnapshot {
+    /// A call, by name.
+    pub fn call(&self, name: &str) -> Option<&CallSnapshot> {
+        self.calls.iter().find(|call| call.name == name)
+    }
+}
+
+impl CallSnapshot {
+    /// Calls that ended, however they did.
+    pub fn total(&self) -> u64 {
+        self.answered() + self.failed() + self.cancelled
+    }
+
+    /// Calls that got an answer, wherever from.
+    pub fn answered(&self) -> u64 {
+        self.fresh + self.cached + self.stale + self.fallback
+    }
+
+    /// Calls that got an error.
+    pub fn failed(&self) -> u64 {
+        self.error + self.timeout + self.rejected
+    }
+}
+
+pub(super) fn take(inner: &Inner) -> Snapshot {
+    let environment = &inner.environment;
+    Snapshot {
+        phase: environment.phase().word(),
+        active: environment.active(),
+        config_generation: environment.generation.get(),
+        reloads_refused: environment.refused_reloads.get(),
+        threads_stalled: environment.stalls.get(),
+        events_dropped: environment.events.dropped(),
+        cache: CacheSnapshot {
+            bytes: environment.memory.bytes(),
+            max_bytes: environment.memory.capacity(),
+            entries: environment.memory.len(),
+        },
+        services: inner.services.read().values().map(|owned| service(&**owned)).collect(),
+    }
+}
+
+fn service(owned: &dyn Owning) -> ServiceSnapshot {
+    let state = owned.state();
+    let now = state.environment.now();
+    let table = state.table();
+    let mut calls: Vec<_> = table.calls().map(|call| self::call(call)).collect();
+    calls.sort_unstable_by_key(|call| call.name);
+    ServiceSnapshot {
+        name: Arc::clone(&state.name),
+        kind: owned.kind(),
+        up: state.is_up(),
+        endpoints: owned.endpoints(),
+        shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
+        breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
+        bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
+        loads: state.flights.len(),
+        unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
+        context_missing: state.metrics.context_missing.get(),
+        calls,
+    }
+}
+
+fn call(call: &CallState) -> CallSnapshot {
+    let metrics = call.metrics();
+    let now = call.environment.now();
+    let [fresh, cached, stale, fallback, error, timeout, rejected, cancelled] =
+        Outcome::ALL.map(|outcome| metrics.count(outcome));
+    let own = call.has_own_breaker().then_some(call.breaker.as_ref()).flatten();
+    CallSnapshot {
+        name: call.name,
+        fresh,
+        cached,
+        stale,
+        fallback,
+        error,
+        timeout,
+        rejected,
+        cancelled,
+        attempts: metrics.all_attempts(),
+        misses: metrics.lookups(Lookup::Miss),
+        loads: metrics.loads.get(),
+        coalesced: metrics.coalesced.get(),
+        latency: latency(call),
+        breaker: own.map(|guard| guard.breaker.snapshot(now)),
+        bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
+    }
+}
+
+fn latency(call: &CallState) -> LatencySnapshot {
+    let all = Outcome::ALL.into_iter().filter(|outcome| *outcome != Outcome::Cancelled);
+    let histograms = all.flat_map(|outcome| {
+        Priority::ALL.into_iter().filter_map(move |priority| call.metrics().duration(outcome, priority))
+    });
+    let quantiles = Quantiles::of(histograms);
+    let micros = |q| quantiles.at(q).unwrap_or(Duration::ZERO).as_micros() as u64;
+    LatencySnapshot { p50_us: micros(0.5), p95_us: micros(0.95), p99_us: micros(0.99) }
+}
