@@ -41,7 +41,7 @@
 /// | `timeout = "20s"`, `priority = "low"` | the call's own; what the settings say of the call beats the timeout |
 /// | `header("x-a" = "b", "x-tenant" = tenant)` | headers with a fixed value, or a field's |
 /// | `query("v" = 2, "q" = text)` | parameters with a fixed value, or a field's |
-/// | `body = patch` | the field that is the body, as JSON |
+/// | `body = patch` | the field that is the body: JSON, or as it is where its type is `Bytes` |
 ///
 /// # At a field
 ///

@@ -69,9 +69,10 @@ struct DeleteUser {
 }
 
 #[derive(HttpCall)]
-#[http(put = "/photos/{id}.png", reply = Bytes)]
+#[http(put = "/photos/{id}.png", reply = Bytes, body = photo, header("content-type" = "image/png"))]
 struct PutPhoto {
     id: String,
+    photo: Bytes,
 }
 
 async fn send<C: Call<Http>>(client: &Client, call: C) -> Result<C::Reply, Failure> {
@@ -122,7 +123,13 @@ fn methods_bodies_and_replies_are_what_they_are_written_as() {
         let text = send(&client, DeleteUser { id: "x".into(), hard: true }).await.unwrap();
         assert_eq!(text.as_deref(), Some(r#"{"id":7}"#));
         assert_eq!(server.last().line, "DELETE /users/x?hard=true HTTP/1.1");
-        let photo = send(&client, PutPhoto { id: "..".into() }).await.unwrap();
+        let photo =
+            send(&client, PutPhoto { id: "..".into(), photo: Bytes::from_static(b"\x89PNG") }).await.unwrap();
+        let received = server.last();
+        assert_eq!(
+            (received.header("content-type"), &received.body[..]),
+            (Some("image/png"), &b"\x89PNG"[..])
+        );
         assert_eq!((photo.len(), server.last().line.as_str()), (8, "PUT /photos/...png HTTP/1.1"));
     });
 }

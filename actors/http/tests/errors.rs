@@ -130,6 +130,17 @@ fn an_answer_that_is_no_http_is_a_bad_answer() {
 }
 
 #[test]
+fn a_head_without_an_end_is_given_up() {
+    run(async {
+        let head = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(300_000)).into_bytes();
+        let server = Server::start(move |_, _| Reaction::Hang(head.clone())).await;
+        let (failure, _) = fail(&server.client().await, get()).await;
+        assert_failed(&failure, "protocol", Downstream, Symptom::Response, Yes);
+        assert_eq!(failure.to_string(), "the answer's head is too large");
+    });
+}
+
+#[test]
 fn a_full_pool_is_our_own_fault() {
     run(async {
         let server = Server::start(|_, _| Reaction::Hang(Vec::new())).await;

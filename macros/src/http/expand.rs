@@ -1,6 +1,6 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::{DeriveInput, FieldsNamed, Ident, LitStr, ext::IdentExt as _};
+use syn::{DeriveInput, FieldsNamed, Ident, LitStr, Type, ext::IdentExt as _};
 
 use super::{
     attributes::{Attributes, Value},
@@ -168,7 +168,10 @@ impl Expansion<'_> {
         let headers = headers.chain(places.headers.iter().map(|(name, ident)| self.with(name, ident)));
         let body = places.body.as_ref().map(|ident| {
             let value = self.field(ident);
-            quote!(.json(#value))
+            match self.is_bytes(ident) {
+                true => quote!(.body("application/octet-stream", ::core::clone::Clone::clone(#value))),
+                false => quote!(.json(#value)),
+            }
         });
         let idempotent = attributes.idempotent.map(|idempotent| quote!(.idempotent(#idempotent)));
         quote! {
@@ -179,6 +182,13 @@ impl Expansion<'_> {
                 #body
                 #idempotent
         }
+    }
+
+    /// Whether a field is written as `Bytes`, which are sent as they are.
+    fn is_bytes(&self, ident: &Ident) -> bool {
+        let field = self.fields.named.iter().find(|field| field.ident.as_ref() == Some(ident));
+        matches!(field.map(|field| &field.ty), Some(Type::Path(path))
+            if path.path.segments.last().is_some_and(|last| last.ident == "Bytes"))
     }
 
     fn pair_of(&self, name: &LitStr, value: &Value) -> TokenStream {
