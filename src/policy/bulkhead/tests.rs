@@ -147,10 +147,7 @@ fn threads_leave_no_place_taken_and_no_one_waiting() {
                         Entry::Queued { ticket, shed } => {
                             drop(shed);
                             if (i + thread) % 7 == 0 {
-                                match bulkhead.cancel(ticket, admitted.recv().is_err()) {
-                                    Cancelled::Admitted => true,
-                                    _ => false,
-                                }
+                                bulkhead.cancel(ticket, admitted.recv().is_err()) == Cancelled::Admitted
                             } else {
                                 admitted.recv().is_ok()
                             }
