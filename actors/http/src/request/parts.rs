@@ -24,8 +24,8 @@ impl RequestParts {
         body: Option<Bytes>,
         idempotent: bool,
     ) -> Self {
-        // Room for what the kind adds, so that the map grows once.
-        let mut map = HeaderMap::with_capacity(headers.len() + 8);
+        // Room for what the kind adds, so that the map does not grow.
+        let mut map = HeaderMap::with_capacity(headers.len() + 4);
         for (name, value) in headers {
             map.insert(name, value);
         }
