@@ -15,5 +15,6 @@ pub mod web;
 
 pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};
 pub use downstream::{Downstream, Failure};
-pub use runtime::Runtime;
+pub use runtime::{Runtime, Services};
+pub use seawall_macros::Services;
 pub use service::{Sending, Service};
