@@ -33,7 +33,7 @@ fn an_arbiters_calls_stay_on_its_thread() {
         let users = runtime.service::<Scripted>("users").expect("there");
         users.send(Ask(1)).await.expect("it answers");
         let here = std::thread::current().name().unwrap_or_default().to_owned();
-        assert_eq!(threads(&runtime), [here.clone()]);
+        assert_eq!(threads(&runtime), std::slice::from_ref(&here));
 
         let arbiter = actix_rt::Arbiter::new();
         let (done, ended) = tokio::sync::oneshot::channel();

@@ -15,14 +15,18 @@ use seawall::Failure;
 pub struct Behaviour(Arc<Inner>);
 
 struct Inner {
-    react: RwLock<Box<dyn Fn(&Asked) -> Reaction + Send + Sync>>,
-    open: RwLock<Box<dyn Fn(u64) -> Opening + Send + Sync>>,
-    check: RwLock<Box<dyn Fn() -> Result<(), Failure> + Send + Sync>>,
+    react: RwLock<Box<React>>,
+    open: RwLock<Box<Open>>,
+    check: RwLock<Box<Check>>,
     opened: AtomicU64,
     closed: AtomicU64,
     attempts: AtomicU64,
     finished: AtomicU64,
 }
+
+type React = dyn Fn(&Asked) -> Reaction + Send + Sync;
+type Open = dyn Fn(u64) -> Opening + Send + Sync;
+type Check = dyn Fn() -> Result<(), Failure> + Send + Sync;
 
 /// What the downstream was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
