@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
 };
 
+use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
@@ -297,11 +298,20 @@ impl<D: Downstream> Shared<D> {
     }
 
     /// Starts a keeper for a seat of this thread, unless it has one.
+    ///
+    /// An arbiter's thread is asked to rather than told: a task made with `tokio::spawn`, as a load is, runs there outside
+    /// of what can spawn local tasks.
     fn occupy(self: &Arc<Self>, seat: Arc<Seat<D>>) {
         if let Some(shards) = &self.shards
             && seat.claim()
         {
-            drop(actix_rt::spawn((shards.keep)(Arc::clone(self), seat)));
+            let (shared, keep) = (Arc::clone(self), shards.keep);
+            let start = move || drop(actix_rt::spawn(keep(shared, seat)));
+            match Arbiter::try_current() {
+                // One that has ended refuses; its thread makes no more calls.
+                Some(arbiter) => drop(arbiter.spawn_fn(start)),
+                None => start(),
+            }
         }
     }
 }

@@ -52,6 +52,29 @@ fn an_arbiters_calls_stay_on_its_thread() {
     });
 }
 
+/// The first call of a thread came from a task made with `tokio::spawn` (a load for the cache is one), and panicked since
+/// such a task cannot spawn local ones, though its thread can.
+#[test]
+fn an_arbiters_first_call_may_come_from_a_task_that_is_not_local() {
+    actix_rt::System::new().block_on(async {
+        let runtime = start(&replies()).await;
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let arbiter = actix_rt::Arbiter::new();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        arbiter.spawn_fn(move || {
+            seawall::spawn(async move {
+                let answer = users.send(Ask(1)).await.map(|answer| answer.id);
+                let _ = done.send((answer, std::thread::current().name().unwrap_or_default().to_owned()));
+            });
+        });
+        let (answer, thread) = ended.await.expect("it ends");
+        assert_eq!(answer.expect("it answers"), 1);
+        assert_eq!(threads(&runtime), [thread]);
+        arbiter.stop();
+        runtime.drain().await;
+    });
+}
+
 #[test]
 fn multi_threaded_tokio_is_served_by_the_runtimes_own_threads() {
     let tokio =
