@@ -223,6 +223,15 @@ impl<D: Downstream> Shared<D> {
         }
     }
 
+    /// Sees to it that this thread has a seat, before a task is spawned whose calls need one: a task made with
+    /// `tokio::spawn` cannot tell whether its thread runs local tasks.
+    pub(crate) fn take_seat(self: &Arc<Self>) {
+        if self.shards.is_some() && threads::with_seat::<D, _>(self.state.id, |_| ()).is_none() {
+            // What stands against it, the attempt is told.
+            let _ = self.bring_keeper();
+        }
+    }
+
     /// Brings a keeper to the seat that serves this thread, making the seat if there is none.
     ///
     /// # Errors

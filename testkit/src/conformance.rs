@@ -44,10 +44,8 @@ pub trait Subject<D: Downstream> {
 /// # Panics
 /// With a text that says which of these the kind does not hold to.
 pub async fn kind_conformance<D: Downstream>(subject: &impl Subject<D>) {
-    let settings = format!(
-        "[services.subject]\nbreaker = false\nretry = false\ncache = false\n{}",
-        subject.settings()
-    );
+    let settings =
+        format!("[services.subject]\nbreaker = false\nretry = false\ncache = false\n{}", subject.settings());
     let runtime = Runtime::builder()
         .kind::<D>()
         .parse(settings)
@@ -61,7 +59,11 @@ pub async fn kind_conformance<D: Downstream>(subject: &impl Subject<D>) {
 
     subject.stop().await;
     let failure = failure(&service, subject, "a downstream that is gone").await;
-    assert_eq!(failure.blame(), Blame::Downstream, "a refused connection is the downstream's fault: {failure:?}");
+    assert_eq!(
+        failure.blame(),
+        Blame::Downstream,
+        "a refused connection is the downstream's fault: {failure:?}"
+    );
     assert_eq!(failure.has_reached(), Reached::No, "what was refused has not reached it: {failure:?}");
     subject.heal().await;
     recovers(&service, subject, "after it was gone").await;
@@ -71,9 +73,14 @@ pub async fn kind_conformance<D: Downstream>(subject: &impl Subject<D>) {
     let error = service.send(subject.call()).deadline(DEADLINE).await.err();
     let error = error.unwrap_or_else(|| panic!("a downstream that hangs gave an answer"));
     assert!(error.is_timeout(), "a downstream that hangs is a timeout: {error:?}");
-    assert!(began.elapsed() < DEADLINE + GRACE, "a hang is given up at the deadline, not after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < DEADLINE + GRACE,
+        "a hang is given up at the deadline, not after {:?}",
+        began.elapsed()
+    );
     for _ in 0..100 {
-        let gone = tokio::time::timeout(Duration::from_millis(5), service.send(subject.call()).deadline(DEADLINE));
+        let gone =
+            tokio::time::timeout(Duration::from_millis(5), service.send(subject.call()).deadline(DEADLINE));
         let _ = gone.await;
     }
     subject.heal().await;
