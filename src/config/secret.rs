@@ -42,6 +42,14 @@ impl Secret {
         if text.is_empty() { Err(self.error("it is empty")) } else { Ok(SecretValue(text)) }
     }
 
+    /// Whether it could be read now.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn check(&self) -> Result<(), SecretError> {
+        self.read().map(|_| ())
+    }
+
     fn error(&self, why: &str) -> SecretError {
         SecretError(format!("{self}: {why}"))
     }
@@ -64,6 +72,11 @@ impl<'de> Deserialize<'de> for Secret {
 
 struct Visitor;
 
+/// Says what is wanted, and not what was found: that may be the secret itself.
+fn refused<E: de::Error>() -> E {
+    E::custom("a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }")
+}
+
 impl<'de> de::Visitor<'de> for Visitor {
     type Value = Secret;
 
@@ -71,24 +84,42 @@ impl<'de> de::Visitor<'de> for Visitor {
         f.write_str("a reference to a secret: { env = \"NAME\" } or { file = \"path\" }")
     }
 
-    // What was written may be the secret itself: it is not repeated.
     fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
-        Err(E::custom(
-            "a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }",
-        ))
+        Err(refused())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
+        Err(refused())
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         let wanted = || de::Error::custom("exactly one of `env` and `file` says where the secret is");
-        let secret = match map.next_key::<String>()?.as_deref() {
-            Some("env") => Secret::Env(map.next_value()?),
-            Some("file") => Secret::File(map.next_value()?),
+        let word = map.next_key::<String>()?;
+        // A place that is no text is not repeated either.
+        let place = match word.as_deref() {
+            Some("env" | "file") => map.next_value::<String>().map_err(|_| wanted())?,
             _ => return Err(wanted()),
         };
-        match map.next_key::<String>()? {
-            None => Ok(secret),
-            Some(_) => Err(wanted()),
+        if place.is_empty() || map.next_key::<String>()?.is_some() {
+            return Err(wanted());
         }
+        Ok(if word.as_deref() == Some("env") { Secret::Env(place) } else { Secret::File(place.into()) })
     }
 }
 
