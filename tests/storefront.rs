@@ -1,6 +1,10 @@
 //! The storefront keeps what it promises: users are answered, the books add up, and nothing is left behind.
 
-use std::{collections::BTreeMap, env, fs, net::TcpStream, path::Path, process::Command};
+mod support;
+
+use std::{collections::BTreeMap, net::TcpStream};
+
+use support::example;
 
 /// What the last line says, by name.
 fn summary(line: &str) -> BTreeMap<&str, u64> {
@@ -26,38 +30,9 @@ fn ports(output: &str) -> Vec<u16> {
     ports
 }
 
-/// The example's program. Cargo builds it with all tests; where only this one was asked for it may be missing or old.
-fn storefront() -> Command {
-    // target/debug/deps/storefront-0123 is this test.
-    let test = env::current_exe().expect("a test has a path");
-    let target = test.ancestors().nth(2).expect("it is in the target directory");
-    let program = target.join("examples/storefront");
-    if !is_up_to_date(&program) {
-        let cargo = env::var_os("CARGO").expect("cargo runs the tests");
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--example", "storefront"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(build.status().expect("cargo starts").success(), "the storefront cannot be built");
-    }
-    Command::new(program)
-}
-
-/// Whether no source is newer than the program; cargo lists them beside it: `program: source source`.
-fn is_up_to_date(program: &Path) -> bool {
-    let changed = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-    let Some((built, sources)) = changed(program).zip(fs::read_to_string(program.with_extension("d")).ok())
-    else {
-        return false;
-    };
-    let sources = sources.split_once(": ").map_or("", |(_, sources)| sources).replace("\\ ", "\0");
-    sources.split_whitespace().all(|source| {
-        let source = source.replace('\0', " ");
-        changed(Path::new(&source)).is_some_and(|changed| changed <= built)
-    })
-}
-
 #[test]
 fn users_are_answered_whatever_happens_to_the_services() {
-    let ended = storefront().args(["--for", "15s"]).output().expect("it starts");
+    let ended = example("storefront").args(["--for", "15s"]).output().expect("it starts");
     let output = String::from_utf8(ended.stdout).expect("it prints text");
     let errors = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{}\n{output}\n{errors}", ended.status);
@@ -95,7 +70,7 @@ fn what_it_cannot_do_it_says() {
         (&["--sell"], "usage: storefront"),
         (&["downstream", "orders", "0"], "no service \"orders\""),
     ] {
-        let ended = storefront().args(arguments).output().expect("it starts");
+        let ended = example("storefront").args(arguments).output().expect("it starts");
         let errors = String::from_utf8_lossy(&ended.stderr);
         assert!(!ended.status.success() && errors.contains(complaint), "{arguments:?}: {errors:?}");
     }
