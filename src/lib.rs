@@ -32,6 +32,8 @@ pub mod service;
 mod supervise;
 pub mod telemetry;
 pub mod units;
+#[cfg(feature = "actix-web")]
+pub mod web;
 
 pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};
 pub use downstream::{Downstream, Failure};

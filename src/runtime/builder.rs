@@ -20,6 +20,7 @@ pub struct Builder {
     registry: Registry,
     origin: Origin,
     extensions: BTreeMap<String, Extensions>,
+    variables: Vec<(String, String)>,
     current_thread: bool,
     seed: u64,
 }
@@ -37,6 +38,7 @@ pub(super) struct Loader {
     origin: Origin,
     pub(super) registry: Registry,
     pub(super) extensions: BTreeMap<String, Extensions>,
+    variables: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -46,6 +48,7 @@ impl Builder {
             registry: Registry::default(),
             origin: Origin::Nowhere,
             extensions: BTreeMap::new(),
+            variables: Vec::new(),
             current_thread: false,
             seed: fresh_seed(),
         };
@@ -74,13 +77,27 @@ impl Builder {
         self
     }
 
+    /// Sets a variable as if the process had been started with it, in place of one that it was: for what is known only
+    /// once the program runs, such as the port of a server that a test has started.
+    ///
+    /// ```
+    /// # fn port() -> u16 { 8080 }
+    /// seawall::Runtime::builder()
+    ///     .variable("SEAWALL__SERVICES__USERS__URL", format!("http://127.0.0.1:{}", port()));
+    /// ```
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
     /// Takes the settings from the files of a directory, and the variables `SEAWALL__...`.
     ///
     /// # Errors
     /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
     pub fn load(mut self, directory: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Directory(directory.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.layers(&self.registry, &self.variables)?;
         Ok(self)
     }
 
@@ -90,7 +107,7 @@ impl Builder {
     /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
     pub fn parse(mut self, text: impl Into<String>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Text(text.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.layers(&self.registry, &self.variables)?;
         Ok(self)
     }
 
@@ -115,7 +132,12 @@ impl Builder {
     /// Everything that is wrong with the settings; a service that is required and cannot be opened; or that this thread
     /// has no async runtime.
     pub async fn start(self) -> Result<Runtime, StartError> {
-        let loader = Loader { origin: self.origin, registry: self.registry, extensions: self.extensions };
+        let loader = Loader {
+            origin: self.origin,
+            registry: self.registry,
+            extensions: self.extensions,
+            variables: self.variables,
+        };
         let layers = loader.layers().map_err(StartError::Config)?;
         let (mut settings, judged) =
             judge::whole(&layers, &self.kinds, &loader).map_err(StartError::Config)?;
@@ -205,14 +227,16 @@ impl Runtime {
 
 impl Loader {
     pub(super) fn layers(&self) -> Result<Layers, ConfigErrors> {
-        self.origin.layers(&self.registry)
+        self.origin.layers(&self.registry, &self.variables)
     }
 }
 
 impl Origin {
-    fn layers(&self, registry: &Registry) -> Result<Layers, ConfigErrors> {
+    fn layers(&self, registry: &Registry, set: &[(String, String)]) -> Result<Layers, ConfigErrors> {
         let variables = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            // Of two with one name the later stands.
+            .chain(set.iter().cloned());
         let names = registry.names();
         match self {
             Self::Nowhere => Layers::parse("", variables, &names),

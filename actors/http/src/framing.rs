@@ -18,10 +18,13 @@ pub(crate) fn check(status: StatusCode, version: Version, headers: &HeaderMap) -
     if status.is_informational() {
         return Err(protocol("an interim answer came, of a kind that was not asked for"));
     }
+    let (length, chunks) = (headers.contains_key(CONTENT_LENGTH), headers.contains_key(TRANSFER_ENCODING));
+    if length && chunks {
+        return Err(protocol("the answer says twice how long its body is, by length and in chunks"));
+    }
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     // HTTP/1.0 has no other way to say where a body ends, and awc reads it so.
-    match bodiless || framed || version == Version::HTTP_10 {
+    match bodiless || length || chunks || version == Version::HTTP_10 {
         true => Ok(()),
         false => Err(protocol("the answer does not say how long its body is, by length or in chunks")),
     }

@@ -107,11 +107,29 @@ fn a_head_that_is_cut_short_is_a_reset() {
 #[test]
 fn a_body_that_is_cut_short_is_no_answer() {
     run(async {
-        for cut in ["content-length: 10\r\n\r\nabc", "content-length: 10\r\n\r\n"] {
+        for cut in [
+            "content-length: 10\r\n\r\nabc",
+            "content-length: 10\r\n\r\n",
+            "transfer-encoding: chunked\r\n\r\n5\r\nabc",
+            "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+            "transfer-encoding: chunked\r\n\r\n",
+        ] {
             let cut = format!("HTTP/1.1 200 OK\r\n{cut}").into_bytes();
             let server = Server::start(move |_, _| Reaction::WriteAndClose(cut.clone())).await;
             let (failure, _) = fail(&server.client().await, get()).await;
             assert_failed(&failure, "reset", Downstream, Symptom::Reset, Yes);
+        }
+    });
+}
+
+#[test]
+fn a_body_in_chunks_is_whole_with_its_last() {
+    run(async {
+        let body =
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n".to_vec();
+        let server = Server::start(move |_, _| Reaction::WriteAndClose(body.clone())).await;
+        for _ in 0..20 {
+            assert_eq!(server.client().await.send::<Raw>(get()).await.unwrap(), "abcde");
         }
     });
 }

@@ -27,6 +27,7 @@ fn an_answer_whose_end_is_unclear_is_not_the_next_callers() {
             "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret",
             "HTTP/1.1 100 Continue\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsecret",
         ] {
             let server = server(odd).await;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use awc::{
     error::PayloadError,
-    http::header::{CONTENT_LENGTH, HeaderMap},
+    http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -34,14 +34,9 @@ pub(crate) async fn read(answer: &mut Answer<impl Body>, limit: ByteSize) -> Res
     if declared.is_some_and(|declared| declared > most) {
         return Err(failure::too_large(limit));
     }
-    // awc takes a body that ends before its time for a whole one.
-    let whole = |length| match declared {
-        Some(declared) if length != declared => Err(failure::cut_short(None)),
-        _ => Ok(()),
-    };
     let first = next(answer, 0, most, limit).await?.unwrap_or_default();
     let Some(second) = next(answer, first.len(), most, limit).await? else {
-        whole(first.len())?;
+        whole(answer, first.len())?;
         return Ok(first);
     };
     let mut pieces =
@@ -51,8 +46,17 @@ pub(crate) async fn read(answer: &mut Answer<impl Body>, limit: ByteSize) -> Res
     while let Some(piece) = next(answer, pieces.len(), most, limit).await? {
         pieces.extend_from_slice(&piece);
     }
-    whole(pieces.len())?;
+    whole(answer, pieces.len())?;
     Ok(pieces.freeze())
+}
+
+/// awc takes a body that ends before its time for a whole one.
+fn whole<B>(answer: &Answer<B>, length: usize) -> Result<(), Failure> {
+    let cut = match declared(answer.headers()) {
+        Some(declared) => length != declared,
+        None => answer.headers().contains_key(TRANSFER_ENCODING) && answer.connection_ended(),
+    };
+    if cut { Err(failure::cut_short(None)) } else { Ok(()) }
 }
 
 async fn next(

@@ -44,6 +44,7 @@ pub(super) struct Record {
     sent: Cell<bool>,
     answered: Cell<bool>,
     reused: Cell<bool>,
+    ended: Cell<bool>,
     slot: RefCell<Option<Rc<Slot>>>,
 }
 
@@ -110,6 +111,12 @@ impl<S> Answer<S> {
         self.response.headers()
     }
 
+    /// Whether the connection has ended. A body in chunks says itself where it ends, so one that is over by this was cut
+    /// short, which awc does not tell.
+    pub(crate) fn connection_ended(&self) -> bool {
+        self._use.0.ended.get()
+    }
+
     /// Gives the answer up for its headers.
     pub(crate) fn into_headers(self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -154,6 +161,10 @@ impl Record {
 
     pub(super) fn note_connecting(&self) {
         self.connecting.set(true);
+    }
+
+    pub(super) fn note_ended(&self) {
+        self.ended.set(true);
     }
 
     pub(super) fn note_sent(&self) {
