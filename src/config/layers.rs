@@ -7,7 +7,7 @@ use super::{
     Scope,
     diagnostics::ConfigErrors,
     files,
-    merge::merge,
+    merge::{beaten, merge},
     names::Names,
     origin::Origin,
     path,
@@ -19,6 +19,31 @@ use super::{
 /// Settings of several sources, merged, each value knowing its origin.
 ///
 /// Loading is a pure function of its arguments and the files, so that a reload is loading again. A clone shares all.
+///
+/// ```
+/// use seawall::config::{ConfigErrors, Layers, Names};
+///
+/// #[derive(Default, serde::Deserialize)]
+/// #[serde(default)]
+/// struct Settings {
+///     #[serde(with = "seawall::units::duration")]
+///     timeout: std::time::Duration,
+/// }
+///
+/// let variables = [("SEAWALL__SERVICES__USERS__TIMEOUT".to_owned(), "5s".to_owned())];
+/// let layers = Layers::parse("[services.users]\ntimeout = \"3s\"", variables, &Names::default())?;
+///
+/// let scope = layers.service("users", "http", "")?;
+/// let mut errors = ConfigErrors::new();
+/// let mut reader = scope.reader(&mut errors);
+/// let settings: Option<Settings> = reader.read();
+/// reader.finish(&[]);
+/// let settings = errors.or(settings)?.unwrap_or_default();
+///
+/// assert_eq!(settings.timeout.as_secs(), 5);
+/// assert_eq!(scope.origin("timeout").to_string(), "variable SEAWALL__SERVICES__USERS__TIMEOUT");
+/// # Ok::<(), ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     tree: Arc<Tree>,
@@ -27,10 +52,10 @@ pub struct Layers {
 /// All settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// What files and variables say, the strongest last: for what an effective value beat.
-    pub(super) layers: Vec<Map<String, Value>>,
-    /// The same, merged.
+    /// What files and variables say.
     pub(super) merged: Map<String, Value>,
+    /// What they said and does not count, for a stronger one said otherwise; the strongest last.
+    pub(super) beaten: Vec<Map<String, Value>>,
     /// What code says at run time.
     pub(super) overrides: Map<String, Value>,
 }
@@ -79,10 +104,12 @@ impl Layers {
         }
         let written = merge(layers.clone());
         variables::judge_names(&written, names, &mut errors);
-        layers.push(variables::read(variables, &written, names, &mut errors));
-        let merged = merge(layers.clone());
+        let variables = variables::read(variables, &written, names, &mut errors);
+        let merged = if variables.is_empty() { written } else { merge([written, variables.clone()]) };
+        layers.push(variables);
         shape::judge(&merged, &mut errors);
-        errors.or(Self { tree: Arc::new(Tree { layers, merged, overrides: Map::new() }) })
+        let beaten = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
+        errors.or(Self { tree: Arc::new(Tree { merged, beaten, overrides: Map::new() }) })
     }
 
     /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.

@@ -46,3 +46,25 @@ fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
         under.insert(key.clone(), merged);
     }
 }
+
+/// What of a layer does not count, now that it is merged.
+pub(super) fn beaten(layer: Map<String, Value>, merged: &Map<String, Value>) -> Map<String, Value> {
+    let mut left = Map::new();
+    for (key, value) in layer {
+        let origin = value.origin().map(str::to_owned);
+        let counts = merged.get(&key);
+        let kind = match (value.kind, counts.map(|value| &value.kind)) {
+            (ValueKind::Table(table), Some(ValueKind::Table(merged))) => {
+                let table = beaten(table, merged);
+                if table.is_empty() {
+                    continue;
+                }
+                ValueKind::Table(table)
+            }
+            (kind, _) if counts.and_then(Value::origin) != origin.as_deref() => kind,
+            _ => continue,
+        };
+        left.insert(key, Value::new(origin.as_ref(), kind));
+    }
+    left
+}

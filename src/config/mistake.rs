@@ -8,6 +8,9 @@ use super::{
     path::Step,
 };
 
+/// The longest text that may be a mistaken word, in characters.
+const LONGEST_WORD: usize = 32;
+
 /// What stopped the reading of a struct.
 #[derive(Debug)]
 pub(super) struct Mistake {
@@ -68,7 +71,11 @@ impl de::Error for Mistake {
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
         let wanted = format!("one of {}", quoted(known));
-        let mut mistake = Self::unfit(named(de::Unexpected::Str(found)), wanted);
+        // Where a word or `{ file = ".." }` is wanted, a whole key has been seen: what is no word is not repeated.
+        let mut mistake = match found.chars().count() {
+            count if count > LONGEST_WORD => Self::unfit(format_args!("text of {count} characters"), wanted),
+            _ => Self::unfit(named(de::Unexpected::Str(found)), wanted),
+        };
         if let Some(nearest) = nearest(found, known.iter().copied()) {
             mistake.message.push_str(&format!("; did you mean \"{nearest}\"?"));
         }

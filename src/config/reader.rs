@@ -44,9 +44,9 @@ impl<'a> Reader<'a> {
         for _ in 0..MOST_ERRORS {
             let notes = Notes::default();
             let read = T::deserialize(Root { table: &table, notes: &notes });
-            let (known, unknown) = notes.take();
+            let (known, wrong) = notes.take();
             self.known.extend(known);
-            for (path, message) in unknown {
+            for (path, message) in wrong {
                 self.note(&table, &path, message);
             }
             let Mistake { path, missing, message, .. } = match read {

@@ -106,7 +106,7 @@ impl Scope {
                 }
                 Table::Written(at) => {
                     let keys = full(at, keys);
-                    let layers = self.tree.layers.iter().rev();
+                    let layers = std::iter::once(&self.tree.merged).chain(self.tree.beaten.iter().rev());
                     origins.extend(layers.filter_map(|layer| path::find(layer, &keys)).filter_map(Mark::of));
                 }
             }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 const LARGEST: u64 = 64 << 10;
 
 /// A reference to a secret: `{ env = "X" }` or `{ file = "path" }`. It is read when it is used, and never shown.
+///
+/// Read from a [`Scope`](super::Scope), one that is not there is an error like a wrong value: whoever starts a service
+/// learns it then, and not from the first call. A path is relative to the directory that the process runs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Secret {
@@ -64,13 +67,17 @@ impl fmt::Display for Secret {
     }
 }
 
+/// By this name our own deserializer knows that a secret is read, and checks that it is there.
+pub(super) const NAME: &str = "seawall::Secret";
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_newtype_struct(NAME, Visitor)
     }
 }
 
-struct Visitor;
+/// Reads a reference.
+pub(super) struct Visitor;
 
 /// Says what is wanted, and not what was found: that may be the secret itself.
 fn refused<E: de::Error>() -> E {
@@ -82,6 +89,10 @@ impl<'de> de::Visitor<'de> for Visitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a reference to a secret: { env = \"NAME\" } or { file = \"path\" }")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+        deserializer.deserialize_any(self)
     }
 
     fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {

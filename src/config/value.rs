@@ -11,19 +11,20 @@ use super::{
     names::{shortened, unknown},
     origin::Mark,
     path::Step,
+    secret,
 };
 
 /// What reading notes by the way.
 #[derive(Default)]
 pub(super) struct Notes {
     known: RefCell<BTreeSet<&'static str>>,
-    unknown: RefCell<Vec<(Vec<Step>, String)>>,
+    wrong: RefCell<Vec<(Vec<Step>, String)>>,
 }
 
 impl Notes {
-    /// The keys that the struct at the root knows; and the keys further in that nobody does, with what to say of them.
+    /// The keys that the struct at the root knows; and what is wrong further in that does not stop the reading.
     pub(super) fn take(self) -> (BTreeSet<&'static str>, Vec<(Vec<Step>, String)>) {
-        (self.known.into_inner(), self.unknown.into_inner())
+        (self.known.into_inner(), self.wrong.into_inner())
     }
 }
 
@@ -146,6 +147,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'_> {
 }
 
 /// One value being read.
+#[derive(Clone)]
 struct One<'a> {
     value: &'a Value,
     path: Vec<Step>,
@@ -258,12 +260,12 @@ impl<'de> de::Deserializer<'de> for One<'_> {
             ));
         };
         let is_known = |key: &str| fields.contains(&key);
-        let mut unknown_keys = self.notes.unknown.borrow_mut();
+        let mut wrong = self.notes.wrong.borrow_mut();
         for key in table.keys().filter(|key| !is_known(key)) {
             let path = [self.path.as_slice(), &[Step::Key(key.clone())]].concat();
-            unknown_keys.push((path, unknown("key", key, fields.iter().copied())));
+            wrong.push((path, unknown("key", key, fields.iter().copied())));
         }
-        drop(unknown_keys);
+        drop(wrong);
         visitor.visit_map(Entries::new(table, &self.path, self.notes, is_known))
     }
 
@@ -290,9 +292,15 @@ impl<'de> de::Deserializer<'de> for One<'_> {
 
     fn deserialize_newtype_struct<V: de::Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Mistake> {
+        if name == secret::NAME
+            && let Ok(secret) = self.clone().deserialize_any(secret::Visitor)
+            && let Err(missing) = secret.check()
+        {
+            self.notes.wrong.borrow_mut().push((self.path.clone(), missing.to_string()));
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -300,7 +308,7 @@ impl<'de> de::Deserializer<'de> for One<'_> {
     fn deserialize_ignored_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         if let Some(Step::Key(key)) = self.path.last() {
             let message = format!("unknown key `{}`", shortened(key).escape_debug());
-            self.notes.unknown.borrow_mut().push((self.path, message));
+            self.notes.wrong.borrow_mut().push((self.path, message));
         }
         visitor.visit_unit()
     }

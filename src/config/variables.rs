@@ -32,6 +32,11 @@ pub(super) fn read(
     for (name, text) in variables {
         let Some(rest) = settings_name(&name) else { continue };
         let origin = Origin::Variable(name.clone());
+        // What `to_string_lossy` makes of other bytes: no setting has that character.
+        if name.contains(char::REPLACEMENT_CHARACTER) || text.contains(char::REPLACEMENT_CHARACTER) {
+            errors.add(origin, "", "it is not UTF-8");
+            continue;
+        }
         match known.keys(rest) {
             Ok(keys) => {
                 let key = keys.iter().fold(String::new(), |path, key| join(&path, key));

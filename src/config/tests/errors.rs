@@ -84,6 +84,7 @@ fn what_is_of_the_wrong_type() {
         "[services.users]\nretry = \"connect\"",
         "[services.users]\nretry = [\n  \"connect\",\n  \"timout\",\n  \"reset\",\n  7,\n]",
         "[services.users]\ntls = { roots = \"none\" }",
+        "[services.users]\ntls = { roots = \"-----BEGIN CERTIFICATE-----MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\" }",
         "[services.users]\ntls = { roots = { file = 1 } }",
         "[services.users]\ntls = { roots = { file = \"a\", system = \"b\" } }",
         "[runtime]\nthreads = 300",

@@ -15,7 +15,7 @@ fn every_value_says_where_it_comes_from_and_what_it_beat() {
         timeout = "20s"
         [services.users]
         timeout = "30s"
-        token = { env = "USERS_TOKEN" }
+        token = { file = "Cargo.toml" }
         headers = { x-odd = "1", "a.b" = "2" }
         retry = ["reset", "timeout"]
     "#;

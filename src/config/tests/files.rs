@@ -46,14 +46,24 @@ impl Drop for Directory {
 #[test]
 fn later_files_win_table_by_table() {
     let directory = Directory::new();
-    directory.write("default.toml", "[services.users]\ntimeout = \"1s\"\nbreaker = { minimum_calls = 1 }");
-    directory.write("staging.toml", "[services.users]\ntimeout = \"2s\"\nretry = []");
-    directory.write("local.toml", "[services.users.breaker]\nreset_growth = 5");
+    directory.write(
+        "default.toml",
+        "[services.users]\ntimeout = \"1s\"\nhedge = false\nbreaker = { minimum_calls = 1 }",
+    );
+    directory.write(
+        "staging.toml",
+        "[services.users]\ntimeout = \"2s\"\nhedge.delay = \"1s\"\nhedge.attempts = 1\nretry = []",
+    );
+    directory.write("local.toml", "[services.users]\nhedge = false\nbreaker.reset_growth = 5");
     let layers = directory.load(Some("staging")).unwrap();
     let read: PerCall = take(&users(&layers));
     assert_eq!((read.timeout.as_secs(), read.retry.len()), (2, 0));
-    let breaker = read.breaker.unwrap();
+    let breaker = read.breaker.as_ref().unwrap();
     assert_eq!((breaker.minimum_calls, breaker.reset_growth), (1, 5.0));
+
+    let mut explanation = Explanation::default();
+    explanation.add(&users(&layers), &read);
+    assert_snapshot!(explanation.to_string().replace(&directory.0.display().to_string(), "DIR"));
 
     let read: PerCall = take(&users(&directory.load(None).unwrap()));
     assert_eq!(read.timeout.as_secs(), 1, "without an environment its file is not read");

@@ -66,10 +66,16 @@ fn secrets_are_compared_whole() {
 }
 
 #[test]
-fn a_variable_that_is_not_set_is_told_by_name() {
-    let secret = Secret::Env("SEAWALL_TEST_NO_SUCH_SECRET".to_owned());
-    assert_eq!(
-        secret.check().unwrap_err().to_string(),
-        "the secret in variable SEAWALL_TEST_NO_SUCH_SECRET: it is not set"
-    );
+fn a_secret_that_is_not_there_is_told_with_its_place() {
+    let text = "[services.users]\n\ntoken = { env = \"SEAWALL_TEST_NO_SUCH_SECRET\" }";
+    insta::assert_snapshot!("missing_variable", wrong(text, &[]));
+    let text = "[services.users.token]\nfile = \"no/such/file\"";
+    insta::assert_snapshot!("missing_file", wrong(text, &[]));
+}
+
+#[test]
+fn a_secret_can_be_read_by_any_deserializer() {
+    let read: PerService = toml::from_str("token = { env = \"A\" }").unwrap();
+    assert_eq!(read.token, Some(Secret::Env("A".to_owned())));
+    assert!(!toml::from_str::<PerService>("token = \"hunter2\"").unwrap_err().message().contains("hunter2"));
 }

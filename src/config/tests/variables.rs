@@ -44,6 +44,7 @@ fn what_is_wrong_with_variables() {
             &[("SEAWALL__SERVICES__USERS__RETRY", "[\"connect\", \"rest\"]")],
             &[("SEAWALL__SERVICES__USERS__TOKEN", "hunter2")],
             &[("SEAWALL__RUNTIME__VERBOSE", "yes")],
+            &[("SEAWALL__RUNTIME__VERBOSE", "tr\u{fffd}e")],
             &[("SEAWALL__RUNTIME__A__B__C__D__E__F__G__H__I__J__K__L__M__N__O__P", "1")],
         ],
     );
