@@ -44,7 +44,7 @@ impl Flights {
         &self,
         key: &[u8],
         began: Generation,
-        tags: impl FnOnce() -> Option<Arc<[u64]>>,
+        tags: Option<Arc<[u64]>>,
         is_current: impl FnOnce(&Flight) -> bool,
     ) -> Joined {
         let mut by_key = self.by_key.lock();
@@ -56,7 +56,7 @@ impl Flights {
         }
         let flight = Arc::new(Flight {
             began,
-            tags: tags(),
+            tags,
             outdated: AtomicBool::new(false),
             landed: watch::Sender::new(None),
         });

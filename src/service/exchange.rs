@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
-use super::{CallState, admission::Admission};
+use super::{CallState, admission::Admission, load::Invalidation};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
@@ -35,6 +35,8 @@ pub(crate) struct Exchange<C, R> {
     pub(crate) hurried: bool,
     /// Whether the attempt goes on when its caller goes away after it was sent.
     pub(crate) finishes: Finishes,
+    /// A write that goes on without its caller voids what it changed when it ends.
+    _invalidation: Option<Arc<Invalidation>>,
     /// Its span, if anybody listens.
     pub(crate) span: Span,
     slot: Mutex<Slot<R>>,
@@ -85,10 +87,20 @@ impl<C, R> Exchange<C, R> {
         state: Arc<CallState>,
         hurried: bool,
         finishes: Finishes,
+        invalidation: Option<Arc<Invalidation>>,
     ) -> Self {
         let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
         let span = span_of(&attempt);
-        Self { call, attempt, state, hurried, finishes, span, slot: Mutex::new(slot) }
+        Self {
+            call,
+            attempt,
+            state,
+            hurried,
+            finishes,
+            _invalidation: invalidation,
+            span,
+            slot: Mutex::new(slot),
+        }
     }
 
     /// When the attempt is given up.

@@ -130,7 +130,7 @@ impl<D: Downstream> Service<D> {
     pub fn invalidate_tag(&self, tag: impl fmt::Display) {
         let mut writer = TagWriter::default();
         writer.tag(tag);
-        load::invalidate_tags(&self.shared, &writer);
+        load::invalidate_tags(&self.shared.state, &writer);
     }
 
     /// Forgets all kept replies of this service.

@@ -23,6 +23,7 @@ use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    load::Invalidation,
     seat::Dispatch,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) hurried: bool,
     pub(crate) priority: Priority,
     pub(crate) context: Option<Context>,
+    /// What the call voids when it ends.
+    pub(crate) invalidation: Option<Arc<Invalidation>>,
 }
 
 /// What the caller asked for at the call site.
@@ -83,7 +86,7 @@ impl Plan {
             (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
             (None, context) => context.cloned(),
         };
-        Ok(Self { started, deadline, hurried, priority, context })
+        Ok(Self { started, deadline, hurried, priority, context, invalidation: None })
     }
 
     /// The plan of a call whose deadline had passed before it began.
@@ -94,6 +97,7 @@ impl Plan {
             hurried: true,
             priority: call.settings.priority,
             context: None,
+            invalidation: None,
         }
     }
 
@@ -106,6 +110,7 @@ impl Plan {
             hurried: false,
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
+            invalidation: None,
         }
     }
 }
@@ -233,6 +238,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
         Arc::clone(state),
         hurried,
         finishes(state.settings.on_cancel, call.traits().idempotent),
+        plan.invalidation.clone(),
     ));
     let (admission, arrived) = match &service.rules {
         Some(rules) => mocked::<D, C>(rules, &exchange, admission).await,
