@@ -51,6 +51,7 @@ fn what_nobody_knows() {
         "[services.users]\nbreaker = { error_treshold = \"50%\" }",
         "[services.users.breaker]\nwindow = 1",
         "[services.users.tls]\nroot = \"system\"",
+        "[services.users]\npole = {}\nx = 1",
         "[defaults]\nattempt-timeout = \"1s\"\n[services.a]\n[services.b]",
         "[services.users.calls.GetUser]\npool = { max = 1 }",
         "[services.users]\n\"odd \\n key\" = 1",
