@@ -40,3 +40,8 @@ pub use downstream::{Downstream, Failure};
 pub use runtime::{Runtime, Services};
 pub use seawall_macros::Services;
 pub use service::{Sending, Service};
+
+/// The README's code, which compiles like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

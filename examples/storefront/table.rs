@@ -84,10 +84,11 @@ impl State {
         if self.drawn > 0 {
             text.push_str(&format!("\x1b[{}A\x1b[J", self.drawn));
         }
-        for line in events.iter().chain(&self.table) {
-            text.push_str(line);
-            text.push('\n');
-        }
+        events.iter().for_each(|line| text.extend([line, "\n"]));
+        // A line of the table that is wider than the terminal must not become two, or it could not be drawn over.
+        text.push_str("\x1b[?7l");
+        self.table.iter().for_each(|line| text.extend([line, "\n"]));
+        text.push_str("\x1b[?7h");
         self.drawn = self.table.len();
         write(format_args!("{text}"));
     }

@@ -3,7 +3,7 @@ use config::{Map, Value, ValueKind};
 use super::{diagnostics::ConfigErrors, mistake::found, names::unknown, origin::Mark, path::join};
 
 /// The sections that settings have.
-pub(super) const TOP_LEVEL: [&str; 6] = ["runtime", "admin", "telemetry", "defaults", "kinds", "services"];
+pub(super) const TOP_LEVEL: [&str; 5] = ["runtime", "telemetry", "defaults", "kinds", "services"];
 
 /// Judges what all settings have in common: which sections there are, and what must be a table.
 pub(super) fn judge(merged: &Map<String, Value>, errors: &mut ConfigErrors) {

@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, env, error::Error, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, env, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use actix::Actor;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     Inner, Registry, Runtime, Services, judge,
@@ -139,7 +139,7 @@ impl Builder {
             variables: self.variables,
         };
         let layers = loader.layers().map_err(StartError::Config)?;
-        let (mut settings, judged) =
+        let (mut settings, telemetry, judged) =
             judge::whole(&layers, &self.kinds, &loader).map_err(StartError::Config)?;
         let lanes = if self.current_thread {
             settings.watchdog = std::time::Duration::ZERO;
@@ -166,9 +166,13 @@ impl Builder {
             loader,
             services: RwLock::new(services),
             supervisor,
+            published: Mutex::default(),
             control,
         };
         let runtime = Runtime { inner: Arc::new(inner) };
+        if !telemetry.publish.is_zero() {
+            runtime.publish_every(telemetry.publish).map_err(StartError::Thread)?;
+        }
         runtime.open_at_start().await?;
         Ok(runtime)
     }
@@ -199,6 +203,23 @@ async fn start_supervisor(
 }
 
 impl Runtime {
+    /// Publishes metrics on the supervisor's thread, until the runtime ends.
+    fn publish_every(&self, interval: Duration) -> std::io::Result<()> {
+        let inner = Arc::downgrade(&self.inner);
+        let publish = async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(inner) = inner.upgrade() else { return };
+                inner.published.lock().publish(&inner);
+            }
+        };
+        if self.inner.control.count() == 0 {
+            drop(actix_rt::spawn(publish));
+            return Ok(());
+        }
+        self.inner.control.run(0, move || drop(actix_rt::spawn(publish)))
+    }
+
     /// Opens on this thread what is to be opened at the start; waits for what is eager.
     async fn open_at_start(&self) -> Result<(), StartError> {
         if place() == Place::Nowhere {

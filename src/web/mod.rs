@@ -4,7 +4,7 @@
 //! use actix_web::{App, HttpServer};
 //! use seawall::{Runtime, web};
 //!
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = Runtime::builder().load("config")?.start().await?;
 //! let served = runtime.clone();
 //! let server = HttpServer::new(move || {

@@ -15,7 +15,7 @@ use crate::{
 /// The type of Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Mounts [`health`] at `/health` and [`metrics`] at `/metrics`, on an `App` or a scope of one:
+/// Mounts [`health`] at `/health` and [`metrics()`] at `/metrics`, on an `App` or a scope of one:
 /// `App::new().configure(seawall::web::pages(&runtime))`.
 pub fn pages(runtime: &Runtime) -> impl FnOnce(&mut ServiceConfig) + use<> {
     let runtime = Data::new(runtime.clone());
