@@ -4,7 +4,9 @@ use super::wrong;
 
 /// Bad settings, each with what is said of it.
 fn catalogue(cases: &[&str]) -> String {
-    let told = cases.iter().map(|case| format!("{}\n\n{}\n", case.trim(), wrong(case, &[])));
+    let told = cases
+        .iter()
+        .map(|case| format!("{}\n\n{}\n", case.trim().replace(char::from(0), "NUL"), wrong(case, &[])));
     told.collect::<Vec<_>>().join("\n----------------------------------------\n")
 }
 
