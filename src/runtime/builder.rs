@@ -255,7 +255,8 @@ impl Loader {
 impl Origin {
     fn layers(&self, registry: &Registry, set: &[(String, String)]) -> Result<Layers, ConfigErrors> {
         let variables = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            // What is not UTF-8 shows as such in the error that it then is.
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             // Of two with one name the later stands.
             .chain(set.iter().cloned());
         let names = registry.names();

@@ -28,6 +28,12 @@ pub(super) fn whole(
     let mut errors = ConfigErrors::new();
     let runtime = runtime(layers, &mut errors);
     let telemetry = section(&layers.section("telemetry"), &mut errors);
+    for kind in layers.kinds() {
+        if !kinds.contains_key(kind.as_str()) {
+            let message = crate::config::unknown("kind", &kind, kinds.keys().copied());
+            layers.error(&mut errors, &["kinds", &kind], message);
+        }
+    }
     let mut judged = Vec::new();
     for name in layers.services() {
         let Some(kind) = kind_of(layers, kinds, &name, &mut errors) else { continue };

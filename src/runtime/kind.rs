@@ -156,11 +156,8 @@ impl<D: Downstream> Kind for KindOf<D> {
                 registered.iter().find(|(known, _)| *known == call).map_or("", |(_, derived)| *derived);
             if !registered.is_empty() && !registered.iter().any(|(known, _)| *known == call) {
                 let known = registered.iter().map(|(known, _)| *known);
-                errors.add(
-                    "",
-                    format!("services.{name}.calls.{call}"),
-                    crate::config::unknown("call", &call, known),
-                );
+                let message = crate::config::unknown("call", &call, known);
+                layers.error(errors, &["services", name, "calls", &call], message);
             }
             read_call(layers, &scope, name, &call, derived, pooled, errors);
         }
