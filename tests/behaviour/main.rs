@@ -11,3 +11,4 @@ mod drain;
 mod fallback;
 mod restart;
 mod retry;
+mod review;
