@@ -191,8 +191,12 @@ impl<W> Bulkhead<W> {
                 None if self.swap(word, word + ONE_WAITING).is_err() => continue,
                 None => None,
             };
-            let rank = rank.unwrap_or_else(|| self.ranks.fetch_add(1, Ordering::Relaxed));
-            let ticket = Ticket { priority, rank };
+            let next = || self.ranks.fetch_add(1, Ordering::Relaxed);
+            let mut ticket = Ticket { priority, rank: rank.unwrap_or_else(next) };
+            // A rank of another bulkhead's may be somebody's here, who must not lose his place by it.
+            while queue.contains_key(&ticket) {
+                ticket.rank = next();
+            }
             queue.insert(ticket, Waiting { waiter: waiter(), deadline });
             return Entry::Queued { ticket, shed };
         }
