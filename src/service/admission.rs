@@ -83,8 +83,8 @@ impl Admission {
                 if std::mem::take(held) {
                     gate.leave(now);
                 }
-                if opened {
-                    gate.flush();
+                if opened && let Some(breaker) = &self.call.breaker {
+                    gate.flush_of(breaker);
                 }
             }
         }

@@ -1,9 +1,11 @@
 //! How calls, drains and restarts behave where several parts meet: each was a bug once.
 
 use futures_util::future::join_all;
-use seawall_testkit::{Ask, virtual_time};
+use seawall::call::Reason;
+use seawall_testkit::{Ask, Behaviour, Change, Reaction, virtual_time};
+use tokio::time::sleep;
 
-use crate::support::{end, ms, replies, slow, start};
+use crate::support::{down, end, ms, replies, slow, start};
 
 #[test]
 fn a_place_in_one_queue_is_not_taken_for_a_place_in_another() {
@@ -41,6 +43,41 @@ fn a_rate_that_is_off_rejects_nobody() {
             start("rate = { mode = \"off\", limit = 1, per = \"10s\", burst = 1 }", &behaviour).await;
         for id in 0..5 {
             users.send(Ask(id)).await.expect("it is off");
+        }
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn one_calls_breaker_that_opens_sends_no_other_call_away() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked| match asked.call {
+            "Ask" => Reaction::Fail(down()).after(ms(10)),
+            _ => Reaction::Reply.after(ms(50)),
+        });
+        let settings = "retry = false\nbulkhead = { max_in_flight = 2, max_queue = 50 }\n\
+                        breaker = { scope = \"call\", consecutive_failures = 2 }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        let bad: Vec<_> = (0..4)
+            .map(|id| {
+                let users = users.clone();
+                actix_rt::spawn(async move { users.send(Ask(id)).await.map(drop) })
+            })
+            .collect();
+        sleep(ms(1)).await;
+        let good: Vec<_> = (0..5)
+            .map(|id| {
+                let users = users.clone();
+                actix_rt::spawn(async move { users.send(Change(id)).await.map(drop) })
+            })
+            .collect();
+        let refused = join_all(bad).await.into_iter().filter(|bad| {
+            let bad = bad.as_ref().expect("it does not panic");
+            matches!(bad, Err(error) if matches!(error.reason(), Some(Reason::Breaker(_))))
+        });
+        assert_eq!(refused.count(), 2, "those of the call itself are sent away");
+        for good in join_all(good).await {
+            good.expect("it does not panic").expect("its breaker is closed");
         }
         end(runtime).await;
     });
