@@ -278,6 +278,10 @@ async fn on_shard<D: Downstream, C: Call<D>>(
         match service.dispatch(exchange) {
             Dispatch::Sent => break,
             Dispatch::Refused(reason) => return Err(refused(reason)),
+            // A thread that dies as often as it is started must not keep a call for longer than its time.
+            Dispatch::Vacant if Instant::now() >= exchange.deadline() => {
+                return Err(Ended::Failed(ran_out(Stage::Open)));
+            }
             Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
             Dispatch::Wait => {
                 let Some(seat) = service.seat() else { continue };

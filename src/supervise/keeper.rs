@@ -31,11 +31,11 @@ pub(crate) fn keep<D: Downstream>(
     service: Arc<Shared<D>>,
     seat: Arc<Seat<D>>,
 ) -> Pin<Box<dyn Future<Output = ()>>> {
+    let settings = service.state.table().settings.restart.clone();
+    // Made before its first poll: should that never come, the seat is vacant again all the same.
+    let keeper = Keeper { restarts: Restarts::new(settings), failed: false, service, seat };
     Box::pin(async move {
-        let environment = &service.state.environment;
-        watchdog::attend(environment);
-        let settings = service.state.table().settings.restart.clone();
-        let keeper = Keeper { restarts: Restarts::new(settings), failed: false, service, seat };
+        watchdog::attend(&keeper.service.state.environment);
         keeper.run().await;
     })
 }

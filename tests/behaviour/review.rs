@@ -1,9 +1,11 @@
 //! How calls, drains and restarts behave where several parts meet: each was a bug once.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use seawall::call::Reason;
-use seawall_testkit::{Ask, Behaviour, Change, Reaction, virtual_time};
-use tokio::time::sleep;
+use seawall::{Runtime, call::Reason};
+use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
+use tokio::time::{Instant, sleep};
 
 use crate::support::{down, end, ms, replies, slow, start};
 
@@ -80,5 +82,64 @@ fn one_calls_breaker_that_opens_sends_no_other_call_away() {
             good.expect("it does not panic").expect("its breaker is closed");
         }
         end(runtime).await;
+    });
+}
+
+async fn real(settings: &str, names: &[(&str, &Behaviour)]) -> Runtime {
+    let mut builder = Runtime::builder().kind::<Scripted>();
+    let mut text = settings.to_owned();
+    for (name, behaviour) in names {
+        builder = builder.extension(name, (*behaviour).clone());
+        text += &format!("[services.{name}]\nkind = \"scripted\"\nstartup = {{ mode = \"lazy\" }}\n");
+    }
+    builder.parse(text).expect("TOML").start().await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_task_of_tokios_on_an_arbiter_is_served() {
+    actix_rt::System::new().block_on(async {
+        let behaviour = replies();
+        let runtime = real("", &[("users", &behaviour)]).await;
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let task = tokio::spawn(async move { users.send(Ask(1)).await.map(drop) });
+        task.await.expect("it does not panic").expect("it is served");
+        runtime.drain().await;
+    });
+}
+
+#[test]
+fn the_first_call_of_a_thread_may_be_one_that_is_kept() {
+    actix_rt::System::new().block_on(async {
+        let behaviour = replies();
+        let runtime = real("", &[("users", &behaviour)]).await;
+        let users = runtime.service::<Scripted>("users").expect("there");
+        users.send(Lookup(1)).await.expect("it is served");
+        runtime.drain().await;
+    });
+}
+
+#[test]
+fn a_caller_of_a_blocked_thread_waits_for_it_without_spinning() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("tokio");
+    tokio.block_on(async {
+        let (blocks, other) = (Behaviour::new(|_| Reaction::Block(Duration::from_secs(1))), replies());
+        let runtime =
+            real("[runtime]\narbiters = 1\nwatchdog = \"60s\"\n", &[("blocks", &blocks), ("other", &other)])
+                .await;
+        let first = runtime.service::<Scripted>("blocks").expect("there");
+        let second = runtime.service::<Scripted>("other").expect("there");
+        let blocked = tokio::spawn(async move { first.send(Ask(1)).await.map(drop) });
+        while blocks.attempts() == 0 {
+            sleep(ms(1)).await;
+        }
+        let began = Instant::now();
+        let error = tokio::spawn(async move { second.send(Ask(1)).deadline(ms(200)).await.map(drop) })
+            .await
+            .expect("it does not panic");
+        assert!(began.elapsed() < ms(700), "{:?}", began.elapsed());
+        error.expect_err("its time ran out");
+        let _ = blocked.await;
+        runtime.drain().await;
     });
 }
