@@ -143,3 +143,22 @@ fn a_caller_of_a_blocked_thread_waits_for_it_without_spinning() {
         runtime.drain().await;
     });
 }
+
+#[test]
+fn what_waited_behind_a_blocked_thread_past_its_deadline_is_not_begun() {
+    actix_rt::System::new().block_on(async {
+        let behaviour = Behaviour::new(|asked| match asked.id {
+            0 => Reaction::Block(Duration::from_millis(300)),
+            _ => Reaction::Reply,
+        });
+        let runtime = real("", &[("users", &behaviour)]).await;
+        let users = runtime.service::<Scripted>("users").expect("there");
+        users.send(Ask(9)).await.expect("it is open");
+        let (first, second) = tokio::join!(users.send(Ask(0)), users.send(Ask(1)).deadline(ms(100)));
+        first.expect("it was slow, and in time");
+        let error = second.expect_err("its time ran out before it was begun");
+        assert!(error.is_timeout(), "{error:?}");
+        assert_eq!(behaviour.attempts(), 2);
+        runtime.drain().await;
+    });
+}
