@@ -52,6 +52,8 @@ struct Keeper<D: Downstream> {
 enum End {
     Retired,
     Renewed,
+    /// Somebody wanted another pool: no sign that this one was ill.
+    Replaced,
     Died(Cause),
 }
 
@@ -71,10 +73,14 @@ impl<D: Downstream> Keeper<D> {
                         self.restarts = Restarts::new(self.service.state.table().settings.restart.clone());
                         continue;
                     }
+                    // Open => Opening
+                    End::Replaced => {
+                        self.restarted(Cause::Requested);
+                        continue;
+                    }
                     // Open => Opening | Closed
                     End::Died(cause) => {
-                        self.service.state.metrics.restarted(cause);
-                        self.emit(What::ShardRestarted { thread: Arc::clone(&self.seat.thread), cause });
+                        self.restarted(cause);
                         OpenError::new(format!("its shard ended: {}", cause.word()))
                     }
                 },
@@ -128,6 +134,7 @@ impl<D: Downstream> Keeper<D> {
                 Either::Left((Err(_), _)) => End::Died(Cause::Panic),
                 Either::Right((Either::Left((Request::Retire, _)), _)) => End::Retired,
                 Either::Right((Either::Left((Request::Renew, _)), _)) => End::Renewed,
+                Either::Right((Either::Left((Request::Reopen(Cause::Requested), _)), _)) => End::Replaced,
                 Either::Right((Either::Left((Request::Reopen(cause), _)), _)) => End::Died(cause),
                 Either::Right((Either::Right(_), _)) => End::Died(Cause::AttemptPanics),
             }
@@ -172,6 +179,11 @@ impl<D: Downstream> Keeper<D> {
             Either::Left((request, _)) => Some(request),
             Either::Right(_) => None,
         }
+    }
+
+    fn restarted(&self, cause: Cause) {
+        self.service.state.metrics.restarted(cause);
+        self.emit(What::ShardRestarted { thread: Arc::clone(&self.seat.thread), cause });
     }
 
     fn emit(&self, what: What) {

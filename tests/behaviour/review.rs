@@ -7,7 +7,7 @@ use seawall::{Runtime, call::Reason};
 use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{down, end, ms, replies, slow, start};
+use crate::support::{down, end, ms, replies, settle, slow, start};
 
 #[test]
 fn a_place_in_one_queue_is_not_taken_for_a_place_in_another() {
@@ -81,6 +81,21 @@ fn one_calls_breaker_that_opens_sends_no_other_call_away() {
         for good in join_all(good).await {
             good.expect("it does not panic").expect("its breaker is closed");
         }
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn pools_that_are_reopened_by_request_are_no_failures() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let (runtime, users) = start("", &behaviour).await;
+        for id in 0..10 {
+            users.send(Ask(id)).await.expect("it is served");
+            users.reopen();
+            settle().await;
+        }
+        users.send(Ask(10)).await.expect("it is served");
         end(runtime).await;
     });
 }
