@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
-use super::{CallState, admission::Admission};
+use super::{CallState, Shared, admission::Admission, environment::UnderWay, load};
 use crate::{
-    call::Attempt,
-    downstream::{Blame, Failure, Reached, Stage},
+    call::{Attempt, Call},
+    downstream::{Blame, Downstream, Failure, Reached, Stage},
     telemetry::names,
 };
 
@@ -64,8 +64,25 @@ enum Progress<R> {
 enum Caller {
     Waits(Option<Waker>),
     /// It went away, and the attempt must be finished and recorded without it.
-    Left(Admission),
+    Left(Testament),
     Gone,
+}
+
+/// What is to be done in place of a caller who went away when its attempt ends.
+struct Testament {
+    admission: Admission,
+    /// Voids what the call changed: what was loaded since the caller went away may be the old value.
+    invalidate: Box<dyn FnOnce() + Send>,
+    /// A drain waits for it as for a caller.
+    _under_way: UnderWay,
+}
+
+impl Testament {
+    fn execute(self, outcome: &Result<(), Option<Failure>>) {
+        let Self { admission, invalidate, _under_way } = self;
+        invalidate();
+        admission.finish(outcome);
+    }
 }
 
 /// What comes back to the caller.
@@ -113,8 +130,8 @@ impl<C, R> Exchange<C, R> {
         }
     }
 
-    /// The caller goes away.
-    fn abandon(&self, admission: Admission) {
+    /// The caller goes away; `invalidate` is what it would do at the end.
+    fn abandon<I: FnOnce() + Send + 'static>(&self, admission: Admission, invalidate: impl FnOnce() -> I) {
         let (worker, known) = {
             let mut slot = self.slot.lock();
             match mem::replace(&mut slot.progress, Progress::Taken) {
@@ -122,7 +139,11 @@ impl<C, R> Exchange<C, R> {
                 Progress::Done(arrived) => (None, Some((admission, arrived))),
                 Progress::Running if !self.ends_with_caller() => {
                     slot.progress = Progress::Running;
-                    slot.caller = Caller::Left(admission);
+                    slot.caller = Caller::Left(Testament {
+                        admission,
+                        invalidate: Box::new(invalidate()),
+                        _under_way: UnderWay::new(&self.state.environment),
+                    });
                     return;
                 }
                 progress => {
@@ -210,10 +231,10 @@ impl<C, R> Exchange<C, R> {
                     waker.wake();
                 }
             }
-            Caller::Left(admission) => {
+            Caller::Left(testament) => {
                 slot.progress = Progress::Taken;
                 drop(slot);
-                admission.finish(&arrived.outcome());
+                testament.execute(&arrived.outcome());
             }
             Caller::Gone => slot.progress = Progress::Taken,
         }
@@ -233,19 +254,24 @@ impl<C, R> Exchange<C, R> {
 }
 
 /// The caller's end of an exchange.
-pub(crate) struct Waiting<C, R> {
-    exchange: Arc<Exchange<C, R>>,
+pub(crate) struct Waiting<'a, D: Downstream, C: Call<D>> {
+    service: &'a Arc<Shared<D>>,
+    exchange: Arc<Exchange<C, C::Reply>>,
     admission: Option<Admission>,
 }
 
-impl<C, R> Waiting<C, R> {
-    pub(crate) fn new(exchange: Arc<Exchange<C, R>>, admission: Admission) -> Self {
-        Self { exchange, admission: Some(admission) }
+impl<'a, D: Downstream, C: Call<D>> Waiting<'a, D, C> {
+    pub(crate) fn new(
+        service: &'a Arc<Shared<D>>,
+        exchange: Arc<Exchange<C, C::Reply>>,
+        admission: Admission,
+    ) -> Self {
+        Self { service, exchange, admission: Some(admission) }
     }
 }
 
-impl<C, R> Future for Waiting<C, R> {
-    type Output = (Admission, Arrived<R>);
+impl<D: Downstream, C: Call<D>> Future for Waiting<'_, D, C> {
+    type Output = (Admission, Arrived<C::Reply>);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let arrived = {
@@ -270,10 +296,13 @@ impl<C, R> Future for Waiting<C, R> {
     }
 }
 
-impl<C, R> Drop for Waiting<C, R> {
+impl<D: Downstream, C: Call<D>> Drop for Waiting<'_, D, C> {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
-            self.exchange.abandon(admission);
+            self.exchange.abandon(admission, || {
+                let (service, call) = (Arc::clone(self.service), Arc::clone(&self.exchange.call));
+                move || load::invalidate(&service, &*call)
+            });
         }
     }
 }

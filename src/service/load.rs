@@ -3,9 +3,12 @@
 //! A load is a task of the service's: it has its own permits and the service's timeout, and goes on when the caller that
 //! started it goes away, for others wait for it too.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
@@ -217,11 +220,14 @@ pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -
     Ok(())
 }
 
-/// Voids what carries one of the tags that `call` invalidates.
+/// Voids what carries one of the tags that `call` invalidates; everything, if it panics before it has said which. It runs
+/// where guards are dropped, from which no panic may come.
 pub(crate) fn invalidate<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) {
     let mut writer = TagWriter::default();
-    call.invalidates(&mut writer);
-    invalidate_tags(service, &writer);
+    match catch_unwind(AssertUnwindSafe(|| call.invalidates(&mut writer))) {
+        Ok(()) => invalidate_tags(service, &writer),
+        Err(_) => service.state.clear(),
+    }
 }
 
 pub(crate) fn invalidate_tags<D: Downstream>(service: &Shared<D>, writer: &TagWriter) {

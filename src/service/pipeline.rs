@@ -291,7 +291,7 @@ async fn on_shard<D: Downstream, C: Call<D>>(
             }
         }
     }
-    let waiting = Waiting::new(Arc::clone(exchange), admission);
+    let waiting = Waiting::new(service, Arc::clone(exchange), admission);
     if service.is_served_here() {
         // The attempt's own task has the timer; one here would only be registered for nothing.
         return Ok(waiting.await);

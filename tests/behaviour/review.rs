@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use seawall::{Runtime, call::Reason};
 use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
 use tokio::time::{Instant, sleep};
@@ -82,6 +82,47 @@ fn one_calls_breaker_that_opens_sends_no_other_call_away() {
             good.expect("it does not panic").expect("its breaker is closed");
         }
         end(runtime).await;
+    });
+}
+
+#[test]
+fn a_write_that_ends_after_its_caller_voids_what_was_loaded_meanwhile() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked| match asked.call {
+            "Change" => Reaction::Reply.after(ms(100)),
+            _ => Reaction::Reply,
+        });
+        let (runtime, users) = start("", &behaviour).await;
+        users.send(Lookup(1)).await.expect("loaded");
+        let mut write = users.send(Change(1));
+        for _ in 0..3 {
+            assert!((&mut write).now_or_never().is_none());
+            settle().await;
+        }
+        drop(write);
+        // The write is still under way: this reads what it is about to change.
+        let before = users.send(Lookup(1)).await.expect("loaded").serial;
+        sleep(ms(200)).await;
+        assert_eq!(behaviour.finished(), behaviour.attempts());
+        let after = users.send(Lookup(1)).await.expect("loaded").serial;
+        assert!(after > before, "the old value is served after the write");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn a_drain_waits_for_a_write_that_goes_on_without_its_caller() {
+    virtual_time(async || {
+        let behaviour = slow(ms(100));
+        let (runtime, users) = start("", &behaviour).await;
+        let mut write = users.send(Change(1));
+        for _ in 0..3 {
+            assert!((&mut write).now_or_never().is_none());
+            settle().await;
+        }
+        drop(write);
+        assert_eq!(runtime.drain().await.cut_off, 0);
+        assert_eq!((behaviour.attempts(), behaviour.finished()), (1, 1));
     });
 }
 
