@@ -14,7 +14,7 @@ use std::{
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, Environment, Shared,
+    CallState, Environment, Shared, State,
     pipeline::{self, Plan, Reply},
 };
 use crate::{
@@ -179,13 +179,14 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
 }
 
 fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call: &C, key: &[u8]) -> Joined {
-    let generations = &service.state.environment.generations;
-    service.state.flights.join(
-        key,
-        generations.now(),
-        || tags(service, call),
-        |flight| service.state.is_current(state, flight.tags.as_deref(), flight.began),
-    )
+    let State { environment, flights, .. } = &*service.state;
+    let began = environment.generations.now();
+    let is_current = |flight: &Flight| service.state.is_current(state, flight.tags.as_deref(), flight.began);
+    match flights.follow(key, is_current) {
+        Some(landed) => Joined::Follow(landed),
+        // The call's own code, which may call again from here: so between two locks.
+        None => flights.join(key, began, tags(service, call), is_current),
+    }
 }
 
 /// The tags of a call's reply; `None` for none.

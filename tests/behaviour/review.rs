@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use seawall::{Runtime, call::Reason};
+use seawall::{
+    Call, Failure, Runtime, Service,
+    call::{Attempt, Cacheable, KeyWriter, Origin, Reason, Sharing, TagWriter},
+};
 use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
 use tokio::time::{Instant, sleep};
 
@@ -217,4 +220,45 @@ fn what_waited_behind_a_blocked_thread_past_its_deadline_is_not_begun() {
         assert_eq!(behaviour.attempts(), 2);
         runtime.drain().await;
     });
+}
+
+#[test]
+fn a_calls_own_code_may_use_its_service() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let cache = "cache = { ttl = \"1s\", jitter = \"0%\", stale_while_revalidate = \"10s\" }";
+        let (runtime, users) = start(cache, &behaviour).await;
+        users.send(Nosy(users.clone())).await.expect("it is loaded");
+        sleep(ms(2000)).await;
+        let stale = users.send(Nosy(users.clone())).await.expect("it is kept");
+        assert_eq!(stale.origin(), Origin::Stale);
+        settle().await;
+        end(runtime).await;
+    });
+}
+
+/// A call whose tags use its own service.
+struct Nosy(Service<Scripted>);
+
+impl Call<Scripted> for Nosy {
+    type Reply = u64;
+    const NAME: &'static str = "Nosy";
+
+    fn sharing() -> Option<Sharing<u64>> {
+        Some(Sharing::new())
+    }
+
+    fn cache_key(&self, key: &mut KeyWriter<'_>) -> Cacheable {
+        key.value(&1_u64);
+        Cacheable::Yes
+    }
+
+    fn tags(&self, tags: &mut TagWriter) {
+        self.0.invalidate(&Lookup(1)).expect("it is a good call");
+        tags.tag("nosy");
+    }
+
+    async fn attempt(&self, _: &Scripted, _: &Attempt) -> Result<u64, Failure> {
+        Ok(1)
+    }
 }
