@@ -298,28 +298,30 @@ impl<D: Downstream> Shared<D> {
 
     /// Claims a seat for a new keeper, unless it has one.
     fn claim(self: &Arc<Self>, seat: Arc<Seat<D>>) -> Option<Claimed<D>> {
-        seat.claim().then(|| Claimed(Some((Arc::clone(self), seat))))
+        seat.claim().then(|| Claimed { shared: Arc::clone(self), seat: Some(seat) })
     }
 }
 
 /// A seat that was claimed, on the way to its thread. Lost on the way, it is vacant again.
-struct Claimed<D: Downstream>(Option<(Arc<Shared<D>>, Arc<Seat<D>>)>);
+struct Claimed<D: Downstream> {
+    shared: Arc<Shared<D>>,
+    seat: Option<Arc<Seat<D>>>,
+}
 
 impl<D: Downstream> Claimed<D> {
     /// Starts the seat's keeper, on its own thread.
     fn occupy(mut self) {
-        if let Some((shared, seat)) = self.0.take()
-            && let Some(shards) = &shared.shards
+        if let Some(shards) = &self.shared.shards
+            && let Some(seat) = self.seat.take()
         {
-            let keep = shards.keep;
-            drop(actix_rt::spawn(keep(shared, seat)));
+            drop(actix_rt::spawn((shards.keep)(Arc::clone(&self.shared), seat)));
         }
     }
 }
 
 impl<D: Downstream> Drop for Claimed<D> {
     fn drop(&mut self) {
-        if let Some((_, seat)) = self.0.take() {
+        if let Some(seat) = self.seat.take() {
             seat.set(Occupancy::Vacant);
         }
     }
