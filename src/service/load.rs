@@ -176,13 +176,14 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
 }
 
 fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call: &C, key: &[u8]) -> Joined {
-    let generations = &service.state.environment.generations;
-    // The call's own code, before any lock; and the generation before that, so that what is invalidated meanwhile counts.
-    let began = generations.now();
-    let tags = tags(service, call);
-    service.state.flights.join(key, began, tags, |flight| {
-        service.state.is_current(state, flight.tags.as_deref(), flight.began)
-    })
+    let State { environment, flights, .. } = &*service.state;
+    let began = environment.generations.now();
+    let is_current = |flight: &Flight| service.state.is_current(state, flight.tags.as_deref(), flight.began);
+    match flights.follow(key, is_current) {
+        Some(landed) => Joined::Follow(landed),
+        // The call's own code, which may call again from here: so between two locks.
+        None => flights.join(key, began, tags(service, call), is_current),
+    }
 }
 
 /// The tags of a call's reply; `None` for none.

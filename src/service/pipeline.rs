@@ -118,6 +118,9 @@ impl Plan {
 /// Sends a message again that its shard lost before it began, this often at most: each time a shard had to die.
 const RESENDS: u32 = 8;
 
+/// A call's place among its equals at each of its gates, which count by themselves.
+type Ranks = [Option<u64>; 2];
+
 /// How an attempt ended that gave no reply.
 enum Ended {
     /// It was refused before it was sent.
@@ -147,9 +150,9 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     if let Some(budget) = &state.budget {
         budget.deposit(plan.started);
     }
-    let (mut number, mut resends, mut rank) = (1, 0, None);
+    let (mut number, mut resends, mut ranks) = (1, 0, Ranks::default());
     loop {
-        let failure = match attempt(service, state, call, plan, number, &mut rank).await {
+        let failure = match attempt(service, state, call, plan, number, &mut ranks).await {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
@@ -203,7 +206,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     call: &Arc<C>,
     plan: &Plan,
     number: u32,
-    rank: &mut Option<u64>,
+    ranks: &mut Ranks,
 ) -> Result<Reply<C::Reply>, Ended> {
     let environment = &state.environment;
     let now = environment.now();
@@ -217,7 +220,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let mut admission = Admission::new(state, number, now);
     for (index, gate) in state.gates.iter().enumerate() {
         if let Some(gate) = gate
-            && gate.pass(state, plan, rank).await?
+            && gate.pass(state, plan, &mut ranks[index]).await?
         {
             admission.hold(index);
         }
@@ -281,6 +284,10 @@ async fn on_shard<D: Downstream, C: Call<D>>(
         match service.dispatch(exchange) {
             Dispatch::Sent => break,
             Dispatch::Refused(reason) => return Err(refused(reason)),
+            // A thread that dies as often as it is started must not keep a call for longer than its time.
+            Dispatch::Vacant if Instant::now() >= exchange.deadline() => {
+                return Err(Ended::Failed(ran_out(Stage::Open)));
+            }
             Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
             Dispatch::Wait => {
                 let Some(seat) = service.seat() else { continue };

@@ -214,7 +214,9 @@ where
         let (key, stale) = match looked {
             Ok(Looked::Hit { answer, refresh }) => {
                 if let Some(key) = refresh {
-                    load::refresh(shared, call, message, &plan, key);
+                    // There is an answer: code of the call's that panics costs it no more than the refresh.
+                    let refresh = || load::refresh(shared, call, message, &plan, key);
+                    let _ = catch_unwind(AssertUnwindSafe(refresh));
                 }
                 tell(call, plan.started, plan.priority, Outcome::Ok(answer.origin()));
                 return Begun::Ended(Ok(answer));

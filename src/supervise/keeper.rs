@@ -35,12 +35,11 @@ pub(crate) fn keep<D: Downstream>(
     service: Arc<Shared<D>>,
     seat: Arc<Seat<D>>,
 ) -> Pin<Box<dyn Future<Output = ()>>> {
+    let settings = service.state.table().settings.restart.clone();
+    // Made before its first poll: should that never come, the seat is vacant again all the same.
+    let keeper = Keeper { restarts: Restarts::new(settings), failed: false, panicked: None, service, seat };
     Box::pin(async move {
-        let environment = &service.state.environment;
-        watchdog::attend(environment);
-        let settings = service.state.table().settings.restart.clone();
-        let keeper =
-            Keeper { restarts: Restarts::new(settings), failed: false, panicked: None, service, seat };
+        watchdog::attend(&keeper.service.state.environment);
         keeper.run().await;
     })
 }
@@ -59,6 +58,8 @@ struct Keeper<D: Downstream> {
 enum End {
     Retired,
     Renewed,
+    /// Somebody wanted another pool: no sign that this one was ill.
+    Replaced,
     Died(Cause),
 }
 
@@ -82,6 +83,11 @@ impl<D: Downstream> Keeper<D> {
                     End::Died(Cause::AttemptPanics) => {
                         self.panicked = Some(self.service.state.environment.now());
                         self.restarted(Cause::AttemptPanics);
+                        continue;
+                    }
+                    // Open => Opening
+                    End::Replaced => {
+                        self.restarted(Cause::Requested);
                         continue;
                     }
                     // Open => Opening | Closed
@@ -140,6 +146,7 @@ impl<D: Downstream> Keeper<D> {
                 Either::Left((Err(_), _)) => End::Died(Cause::Panic),
                 Either::Right((Either::Left((Request::Retire, _)), _)) => End::Retired,
                 Either::Right((Either::Left((Request::Renew, _)), _)) => End::Renewed,
+                Either::Right((Either::Left((Request::Reopen(Cause::Requested), _)), _)) => End::Replaced,
                 Either::Right((Either::Left((Request::Reopen(cause), _)), _)) => End::Died(cause),
                 Either::Right((Either::Right(_), _)) => End::Died(Cause::AttemptPanics),
             }

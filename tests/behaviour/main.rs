@@ -14,5 +14,6 @@ mod pitfalls;
 mod reload;
 mod restart;
 mod retry;
+mod review;
 mod telemetry;
 mod user_code;
