@@ -69,6 +69,7 @@ async fn run(length: Length) -> Result<(), Box<dyn Error>> {
     let end = async {
         let tally = load.end().await;
         server.stop(true).await;
+        screen.table(&runtime.snapshot(), &tally);
         runtime.drain().await;
         screen.summary(&tally);
     };
