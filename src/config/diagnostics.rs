@@ -1,7 +1,7 @@
-use std::{collections::BTreeSet, error::Error, fmt};
+use std::{cmp::Ordering, collections::BTreeSet, error::Error, fmt};
 
-/// One thing that is wrong with the settings.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One thing that is wrong with the settings. They are ordered as one reads them: by file, line and column.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Where: `config/default.toml:12:9`, a variable's name, or empty where it is nowhere.
     pub place: String,
@@ -9,6 +9,32 @@ pub struct Diagnostic {
     pub key: String,
     /// What was found, what is allowed, and what to do.
     pub message: String,
+}
+
+impl Diagnostic {
+    /// The place with its numbers as numbers: line 12 comes after line 2.
+    fn rank(&self) -> (&str, u32, u32) {
+        let mut parts = self.place.rsplitn(3, ':');
+        let (column, line, file) = (parts.next(), parts.next(), parts.next());
+        let number = |part: Option<&str>| part.and_then(|part| part.parse().ok());
+        match (file, number(line), number(column)) {
+            (Some(file), Some(line), Some(column)) => (file, line, column),
+            _ => (&self.place, 0, 0),
+        }
+    }
+}
+
+impl Ord for Diagnostic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let rank = self.rank().cmp(&other.rank()).then_with(|| self.place.cmp(&other.place));
+        rank.then_with(|| self.key.cmp(&other.key)).then_with(|| self.message.cmp(&other.message))
+    }
+}
+
+impl PartialOrd for Diagnostic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -25,7 +51,7 @@ impl fmt::Display for Diagnostic {
 /// Everything that is wrong with the settings, at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors {
-    // Sorted by place; the same mistake, met in several scopes, is one.
+    // The same mistake, met in several scopes, is one.
     diagnostics: BTreeSet<Diagnostic>,
 }
 

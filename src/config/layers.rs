@@ -1,12 +1,14 @@
-use std::{fs, io, io::Read as _, path::Path};
+use std::{fs, io, io::Read as _, path::Path, sync::Arc};
 
 use config::{Config, Map, Source, Value, ValueKind};
 
 use super::{
     Scope,
     diagnostics::ConfigErrors,
-    names::{Names, unknown},
-    text,
+    key::{join, shown},
+    names::Names,
+    origin::Origin,
+    shape, text,
     variables::{self, Known},
 };
 
@@ -18,12 +20,12 @@ const LARGEST: u64 = 1 << 20;
 
 /// Settings of several sources, merged, each value knowing its place.
 ///
-/// Loading is a pure function of its arguments and the files, so that a reload is loading again.
+/// Loading is a pure function of its arguments and the files, so that a reload is loading again. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    merged: Map<String, Value>,
+    merged: Arc<Map<String, Value>>,
     /// The strongest last.
-    layers: Vec<Map<String, Value>>,
+    layers: Arc<[Map<String, Value>]>,
 }
 
 impl Layers {
@@ -47,29 +49,34 @@ impl Layers {
                 errors.add(
                     "variable SEAWALL_ENV",
                     "",
-                    format!("`{environment}` is no environment's name: letters, digits, - and _ are"),
+                    format!(
+                        "{} names no environment: a name has letters, digits, - and _ only, for it is a file's",
+                        shown(environment)
+                    ),
                 );
             }
         }
         let mut layers = Vec::new();
         for file in &files {
             let path = directory.join(format!("{file}.toml"));
-            let shown = path.display().to_string();
+            let place = path.display().to_string();
             match read(&path) {
-                Ok(Some(content)) => layers.push(text::parse(&content, &shown, &mut errors)),
+                Ok(Some(content)) => layers.push(text::parse(&content, &place, &mut errors)),
                 Ok(None) if Some(file.as_str()) == environment => {
-                    errors.add(&shown, "", "there is no such file, and SEAWALL_ENV asks for it");
+                    errors.add(&place, "", "there is no such file, and SEAWALL_ENV asks for it");
                 }
                 Ok(None) => {}
-                Err(error) => errors.add(&shown, "", error),
+                Err(error) => errors.add(&place, "", error),
             }
         }
         if layers.is_empty() && errors.is_empty() {
-            errors.add(
-                directory.display().to_string(),
-                "",
-                "there are no settings: none of default.toml, {SEAWALL_ENV}.toml and local.toml is there",
-            );
+            let message = if directory.is_dir() {
+                let files: Vec<_> = files.iter().map(|file| format!("{file}.toml")).collect();
+                format!("there are no settings in this directory: it has none of {}", files.join(", "))
+            } else {
+                "there is no such directory; settings are read from the files in it".to_owned()
+            };
+            errors.add(directory.display().to_string(), "", message);
         }
         Self::finish(layers, variables, names, errors)
     }
@@ -94,43 +101,65 @@ impl Layers {
         names: &Names,
         mut errors: ConfigErrors,
     ) -> Result<Self, ConfigErrors> {
-        let known = Known::new(&layers.iter().collect::<Vec<_>>(), names);
-        for (one, other) in known.ambiguous() {
-            errors.add(
-                "",
-                format!("services.{other}"),
-                format!("variables cannot tell it from `{one}`; rename one of them"),
-            );
-        }
-        layers.push(variables::read(variables, &known, &mut errors));
-        let merged = merge(&layers);
-        for (key, value) in &merged {
-            if !TOP_LEVEL.contains(&key.as_str()) {
-                Scope::complain(&mut errors, value, key, unknown("section", key, TOP_LEVEL));
-            } else if !matches!(value.kind, ValueKind::Table(_)) {
-                Scope::complain(&mut errors, value, key, "it must be a table");
+        // Variables are matched against the names in the files: with a broken file, most would seem unknown.
+        if errors.is_empty() {
+            let known = Known::new(&layers, names);
+            for (key, other) in known.ambiguous() {
+                let place = layers.iter().find_map(|layer| at(layer, &key)).and_then(Origin::of);
+                let message = format!("variables cannot tell it from {}; rename one of them", shown(other));
+                errors.add(place.map_or(String::new(), |origin| origin.place), dotted(&key), message);
             }
+            layers.push(variables::read(variables, &known, &mut errors));
         }
-        errors.or(Self { merged, layers })
+        let merged = merge(&layers);
+        shape::judge(&merged, &mut errors);
+        errors.or(Self { merged: Arc::new(merged), layers: layers.into() })
+    }
+
+    /// Whether a variable of this name is a setting: `SEAWALL__...`, in any case.
+    pub fn is_setting(variable: &str) -> bool {
+        variables::setting(variable).is_some()
     }
 
     /// The names of all services that have settings.
     pub fn services(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.table(&["services"]).into_keys().collect();
-        names.sort_unstable();
-        names
+        self.names(&["services"])
     }
 
     /// The names of all calls of a service that have settings of their own.
     pub fn calls(&self, service: &str) -> Vec<String> {
-        let mut names: Vec<_> = self.table(&["services", service, "calls"]).into_keys().collect();
+        self.names(&["services", service, "calls"])
+    }
+
+    /// The names of all kinds that have settings.
+    pub fn kinds(&self) -> Vec<String> {
+        self.names(&["kinds"])
+    }
+
+    /// Adds an error about the value at a path, such as `["services", "users", "kind"]`; where there is none, it is
+    /// placed at the table that it should be in.
+    pub fn error(&self, errors: &mut ConfigErrors, path: &[&str], message: impl Into<String>) {
+        errors.add(self.place(path), dotted(path), message);
+    }
+
+    /// Where the value at a path is written, or the innermost table around it.
+    fn place(&self, path: &[&str]) -> String {
+        let innermost = (1..=path.len()).rev().find_map(|length| at(&self.merged, &path[..length]));
+        innermost.and_then(Origin::of).map_or(String::new(), |origin| origin.place)
+    }
+
+    fn names(&self, path: &[&str]) -> Vec<String> {
+        let mut names = match at(&self.merged, path).map(|value| &value.kind) {
+            Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
+            _ => Vec::new(),
+        };
         names.sort_unstable();
         names
     }
 
     /// One of the sections that are the runtime's own: `runtime`, `admin`, `telemetry`.
     pub fn section(&self, name: &str) -> Scope {
-        Scope::new(name.to_owned(), vec![self.table(&[name])], &self.layers)
+        Scope::new(name.to_owned(), self.place(&[name]), vec![self.table(&[name])], &self.layers)
     }
 
     /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, and its own.
@@ -143,7 +172,8 @@ impl Layers {
         let mut own = self.table(&["services", name]);
         own.remove("calls");
         let cascade = vec![defaults, self.table(&["defaults"]), self.table(&["kinds", kind]), own];
-        errors.or(Scope::new(format!("services.{name}"), cascade, &self.layers))
+        let path = ["services", name];
+        errors.or(Scope::new(dotted(&path), self.place(&path), cascade, &self.layers))
     }
 
     /// A call's settings: its service's, its own derive's, and its own.
@@ -159,33 +189,45 @@ impl Layers {
     ) -> Result<Scope, ConfigErrors> {
         let mut errors = ConfigErrors::new();
         let derived = text::parse(derived, &format!("derive of {call}"), &mut errors);
-        let own = self.table(&["services", service_name, "calls", call]);
-        let scope = service.within(format!("services.{service_name}.calls.{call}"), vec![derived, own]);
-        errors.or(scope)
+        let path = ["services", service_name, "calls", call];
+        errors.or(service.within(dotted(&path), self.place(&path), vec![derived, self.table(&path)]))
     }
 
     /// The kind that a service says it is of, if it says so in text.
     pub fn kind_of(&self, service: &str) -> Option<String> {
-        match self.table(&["services", service]).get("kind").map(|kind| kind.kind.clone()) {
-            Some(ValueKind::String(kind)) => Some(kind),
+        match at(&self.merged, &["services", service, "kind"]).map(|kind| &kind.kind) {
+            Some(ValueKind::String(kind)) => Some(kind.clone()),
             _ => None,
         }
     }
 
+    /// Whether there is a value at a path.
+    pub fn has(&self, path: &[&str]) -> bool {
+        at(&self.merged, path).is_some()
+    }
+
+    /// The table at a path; empty where there is none.
     fn table(&self, path: &[&str]) -> Map<String, Value> {
-        table_at(&self.merged, path)
+        match at(&self.merged, path).map(|value| &value.kind) {
+            Some(ValueKind::Table(table)) => table.clone(),
+            _ => Map::new(),
+        }
     }
 }
 
-/// The table at a path; empty where there is none.
-fn table_at(tree: &Map<String, Value>, path: &[&str]) -> Map<String, Value> {
-    match path {
-        [] => tree.clone(),
-        [first, rest @ ..] => match tree.get(*first).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table_at(table, rest),
-            _ => Map::new(),
-        },
+/// The value at a path.
+fn at<'a>(tree: &'a Map<String, Value>, path: &[impl AsRef<str>]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    let value = tree.get(first.as_ref())?;
+    match (&value.kind, rest) {
+        (_, []) => Some(value),
+        (ValueKind::Table(table), rest) => at(table, rest),
+        _ => None,
     }
+}
+
+fn dotted(path: &[impl AsRef<str>]) -> String {
+    path.iter().fold(String::new(), |parent, name| join(&parent, name.as_ref()))
 }
 
 /// Merges layers, the strongest last: table by table, anything else whole.
@@ -223,7 +265,11 @@ impl Source for Layer {
 fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         match (under.get_mut(key).map(|value| &mut value.kind), &value.kind) {
-            (Some(ValueKind::Table(under)), ValueKind::Table(over)) => overlay(under, over),
+            (Some(ValueKind::Table(under)), ValueKind::Table(over))
+                if !(is_reference(under) && is_reference(over)) =>
+            {
+                overlay(under, over);
+            }
             _ => {
                 under.insert(key.clone(), value.clone());
             }
@@ -231,23 +277,35 @@ fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
+/// Whether a table refers to a secret. Of two, one replaces the other: merged they would say two places.
+fn is_reference(table: &Map<String, Value>) -> bool {
+    table.len() == 1 && (table.contains_key("env") || table.contains_key("file"))
+}
+
 /// A file's text; `None` if there is no such file.
 fn read(path: &Path) -> Result<Option<String>, String> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
+    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    // Asked before it is opened: opening a pipe waits until somebody writes.
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("it cannot be read: {error}")),
+        Err(error) => return Err(unreadable(error)),
     };
-    let is_directory = file.metadata().is_ok_and(|metadata| metadata.is_dir());
-    if is_directory {
+    if metadata.is_dir() {
         return Err("it is a directory; settings are read from a file".to_owned());
     }
+    if !metadata.is_file() {
+        return Err("it is no file; settings are read from a file".to_owned());
+    }
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("it is larger than the {LARGEST} bytes that settings may be"));
     }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|error| format!("it is not UTF-8, from byte {} on", error.utf8_error().valid_up_to()))
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("it is not UTF-8: line {line} has a byte, the file's {}th, that is no text", valid.len() + 1)
+    })
 }

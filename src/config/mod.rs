@@ -8,12 +8,14 @@
 
 mod diagnostics;
 mod explain;
+mod key;
 mod layers;
 mod names;
 mod origin;
 mod reader;
 mod scope;
 mod secret;
+mod shape;
 mod text;
 mod variables;
 

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::key::shown;
+
 /// The names that code has registered: services, and the calls of each.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -19,7 +21,8 @@ impl Names {
         self
     }
 
-    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+    /// The services that are registered; empty where none are.
+    pub fn services(&self) -> impl Iterator<Item = &str> + Clone {
         self.services.keys().map(String::as_str)
     }
 
@@ -39,13 +42,13 @@ pub(super) fn nearest<'a>(meant: &str, known: impl IntoIterator<Item = &'a str>)
         .map(|(_, name)| name)
 }
 
-/// "unknown ...; did you mean `x`?", and what is known where it is not too much.
+/// "unknown ..., did you mean `x`?", and what is known where it is not too much.
 pub(crate) fn unknown<'a>(
     what: &str,
     meant: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let mut text = format!("unknown {what} `{meant}`");
+    let mut text = format!("unknown {what} {}", shown(meant));
     if let Some(nearest) = nearest(meant, known.clone()) {
         text.push_str(&format!("; did you mean `{nearest}`?"));
         return text;

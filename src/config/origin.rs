@@ -18,7 +18,7 @@ impl Origin {
     }
 
     pub(super) fn variable(name: &str, key: &str) -> Self {
-        Self { place: format!("{VARIABLE}{name}"), key: key.to_owned() }
+        Self { place: format!("{VARIABLE}{}", name.escape_debug()), key: key.to_owned() }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {

@@ -64,6 +64,10 @@ impl<'de> Deserialize<'de> for Secret {
 
 struct Visitor;
 
+fn written<E: de::Error>() -> E {
+    E::custom("a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }")
+}
+
 impl<'de> de::Visitor<'de> for Visitor {
     type Value = Secret;
 
@@ -73,9 +77,19 @@ impl<'de> de::Visitor<'de> for Visitor {
 
     // What was written may be the secret itself: it is not repeated.
     fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
-        Err(E::custom(
-            "a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }",
-        ))
+        Err(written())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+        Err(written())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+        Err(written())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+        Err(written())
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {

@@ -4,29 +4,34 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{diagnostics::ConfigErrors, origin::Origin};
+use super::{diagnostics::ConfigErrors, key::join, origin::Origin};
 
 /// Tables may be nested this deep: no setting is deeper, and hostile nesting must not exhaust the stack.
 const DEEPEST: usize = 16;
 
+/// Syntax errors shown of one file: what is no TOML at all has one in every byte.
+const MOST_ERRORS: usize = 20;
+
 /// Reads TOML so that every value knows its place.
 pub(super) fn parse(text: &str, file: &str, errors: &mut ConfigErrors) -> Map<String, Value> {
     let (table, mistakes) = DeTable::parse_recoverable(text);
-    for mistake in &mistakes {
-        let (line, column) = position(text, mistake.span().map_or(0, |span| span.start));
+    let source = Source { file, places: Places::new(text) };
+    for mistake in mistakes.iter().take(MOST_ERRORS) {
+        let (line, column) = source.places.of(mistake.span().map_or(0, |span| span.start));
         errors.add(format!("{file}:{line}:{column}"), "", format!("not TOML: {}", mistake.message()));
     }
     if !mistakes.is_empty() {
         return Map::new();
     }
-    Source { text, file }.table(table.get_ref(), "", 0, errors)
+    source.table(table.get_ref(), "", 0, errors)
 }
 
 /// Reads one TOML value, as a variable may hold it: `["connect", "reset"]`.
 pub(super) fn parse_value(text: &str, origin: &Origin) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
     let mut errors = ConfigErrors::new();
-    let parsed = Source { text, file: "" }.kind(value.get_ref(), &origin.key, 0, &mut errors);
+    let source = Source { file: "", places: Places::new(text) };
+    let parsed = source.kind(&value, &origin.key, 0, &mut errors);
     errors.is_empty().then(|| stamped(parsed, origin))
 }
 
@@ -45,8 +50,8 @@ fn stamped(kind: ValueKind, origin: &Origin) -> Value {
 }
 
 struct Source<'a> {
-    text: &'a str,
     file: &'a str,
+    places: Places<'a>,
 }
 
 impl Source<'_> {
@@ -60,8 +65,8 @@ impl Source<'_> {
         let mut read = Map::new();
         for (key, value) in table {
             let name = key.get_ref().to_string();
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let origin = Origin::file(self.file, position(self.text, key.span().start), &path);
+            let path = join(path, &name);
+            let origin = Origin::file(self.file, self.places.of(key.span().start), &path);
             if depth >= DEEPEST {
                 errors.add(
                     origin.place,
@@ -70,28 +75,38 @@ impl Source<'_> {
                 );
                 continue;
             }
-            let kind = self.kind(value.get_ref(), &path, depth, errors);
+            let kind = self.kind(value, &path, depth, errors);
             read.insert(name, Value::new(Some(&origin.to_string()), kind));
         }
         read
     }
 
-    fn kind(&self, value: &DeValue<'_>, path: &str, depth: usize, errors: &mut ConfigErrors) -> ValueKind {
-        match value {
+    fn kind(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        path: &str,
+        depth: usize,
+        errors: &mut ConfigErrors,
+    ) -> ValueKind {
+        let mut refuse = |message: String| {
+            let origin = Origin::file(self.file, self.places.of(value.span().start), path);
+            errors.add(origin.place, path, message);
+            ValueKind::Nil
+        };
+        match value.get_ref() {
             DeValue::String(text) => ValueKind::String(text.to_string()),
             DeValue::Boolean(on) => ValueKind::Boolean(*on),
-            DeValue::Datetime(time) => ValueKind::String(time.to_string()),
+            DeValue::Datetime(time) => refuse(format!("no setting is a date; as text it is \"{time}\"")),
             DeValue::Integer(integer) => {
                 let digits = integer.as_str().replace('_', "");
                 match i64::from_str_radix(&digits, integer.radix()) {
                     Ok(number) => ValueKind::I64(number),
-                    // No setting is that large; the number is shown as it was written.
-                    Err(_) => ValueKind::String(digits),
+                    Err(_) => refuse(format!("{integer} is larger than any setting may be")),
                 }
             }
-            DeValue::Float(float) => match float.as_str().replace('_', "").parse() {
-                Ok(number) => ValueKind::Float(number),
-                Err(_) => ValueKind::String(float.as_str().to_owned()),
+            DeValue::Float(float) => match float.as_str().replace('_', "").parse::<f64>() {
+                Ok(number) if number.is_finite() => ValueKind::Float(number),
+                _ => refuse(format!("{float} is no number that a setting may be")),
             },
             DeValue::Array(values) => ValueKind::Array(
                 values
@@ -110,7 +125,7 @@ impl Source<'_> {
         depth: usize,
         errors: &mut ConfigErrors,
     ) -> Value {
-        let origin = Origin::file(self.file, position(self.text, value.span().start), path);
+        let origin = Origin::file(self.file, self.places.of(value.span().start), path);
         if depth >= DEEPEST {
             errors.add(
                 origin.place,
@@ -119,17 +134,47 @@ impl Source<'_> {
             );
             return Value::new(None, ValueKind::Nil);
         }
-        Value::new(Some(&origin.to_string()), self.kind(value.get_ref(), path, depth + 1, errors))
+        Value::new(Some(&origin.to_string()), self.kind(value, path, depth + 1, errors))
     }
 }
 
-/// Line and column, both from 1, of a byte of the text.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let mut end = byte.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// Lines and columns of a text, without counting from its beginning for each.
+struct Places<'a> {
+    text: &'a str,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// The characters before each step of so many bytes: a line may be as long as the text.
+    characters: Vec<usize>,
+}
+
+const STEP: usize = 512;
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        let mut characters = vec![0];
+        for step in text.as_bytes().chunks(STEP) {
+            characters.push(characters.last().copied().unwrap_or_default() + starts(step));
+        }
+        Self { text, lines, characters }
     }
-    let before = &text[..end];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+
+    /// Line and column, both from 1, of a byte of the text.
+    fn of(&self, byte: usize) -> (usize, usize) {
+        let byte = byte.min(self.text.len());
+        let line = self.lines.partition_point(|start| *start <= byte);
+        (line, self.before(byte) - self.before(self.lines[line - 1]) + 1)
+    }
+
+    /// How many characters begin before a byte of the text.
+    fn before(&self, byte: usize) -> usize {
+        let step = byte / STEP;
+        self.characters[step] + starts(&self.text.as_bytes()[step * STEP..byte])
+    }
+}
+
+/// How many characters begin in these bytes.
+fn starts(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }

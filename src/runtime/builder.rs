@@ -8,7 +8,7 @@ use super::{
     kind::{Kind, KindOf, Kinds},
 };
 use crate::{
-    config::{ConfigErrors, Layers},
+    config::{ConfigErrors, Layers, Names},
     downstream::{Downstream, Extensions},
     service::{Environment, Func, Lanes, Place, RuntimeSettings, StartupMode, place},
     supervise::{Adopt, Supervisor},
@@ -77,20 +77,22 @@ impl Builder {
     /// Takes the settings from the files of a directory, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
+    /// Everything that is wrong with how the files are written. What they say is judged when the runtime starts, and so
+    /// are the variables: only then are all names known.
     pub fn load(mut self, directory: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Directory(directory.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.files()?;
         Ok(self)
     }
 
     /// Takes the settings from TOML text, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
+    /// Everything that is wrong with how it is written. What it says is judged when the runtime starts, and so are the
+    /// variables: only then are all names known.
     pub fn parse(mut self, text: impl Into<String>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Text(text.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.files()?;
         Ok(self)
     }
 
@@ -211,15 +213,40 @@ impl Loader {
 
 impl Origin {
     fn layers(&self, registry: &Registry) -> Result<Layers, ConfigErrors> {
-        let variables = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let names = registry.names();
+        let mut errors = ConfigErrors::new();
+        let mut variables = Vec::new();
+        for (name, value) in env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            match value.into_string() {
+                Ok(value) => variables.push((name, value)),
+                Err(_) if Layers::is_setting(&name) => {
+                    errors.add(format!("variable {name}"), "", "its value is not UTF-8");
+                }
+                Err(_) => {}
+            }
+        }
+        match self.read(variables, &registry.names()) {
+            Ok(layers) => errors.or(layers),
+            Err(more) => {
+                errors.extend(more);
+                Err(errors)
+            }
+        }
+    }
+
+    /// Reads the files alone.
+    fn files(&self) -> Result<(), ConfigErrors> {
+        self.read(Vec::new(), &Names::default()).map(drop)
+    }
+
+    fn read(&self, variables: Vec<(String, String)>, names: &Names) -> Result<Layers, ConfigErrors> {
         match self {
-            Self::Nowhere => Layers::parse("", variables, &names),
-            Self::Text(text) => Layers::parse(text, variables, &names),
+            Self::Nowhere => Layers::parse("", variables, names),
+            Self::Text(text) => Layers::parse(text, variables, names),
             Self::Directory(directory) => {
-                let environment = env::var("SEAWALL_ENV").ok();
-                Layers::load(directory, environment.as_deref(), variables, &names)
+                // One that is not UTF-8 names no environment, and is refused like any other such.
+                let environment = env::var_os("SEAWALL_ENV").map(|name| name.to_string_lossy().into_owned());
+                Layers::load(directory, environment.as_deref(), variables, names)
             }
         }
     }

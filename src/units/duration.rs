@@ -56,7 +56,15 @@ impl de::Visitor<'_> for Visitor {
         f.write_str("a duration with its unit, such as \"30s\" or \"500ms\"")
     }
 
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
+        Err(bare(number))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        let text = text.trim();
+        if let Ok(number @ 1..) = text.parse::<u64>() {
+            return Err(bare(number));
+        }
         let duration = humantime::parse_duration(text)
             .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
         if duration > LONGEST {
@@ -66,6 +74,11 @@ impl de::Visitor<'_> for Visitor {
         }
         Ok(duration)
     }
+}
+
+/// A number that lacks its unit.
+fn bare<E: de::Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!("{number} has no unit; write \"{number}s\" for seconds, or \"{number}ms\""))
 }
 
 struct OptionVisitor;

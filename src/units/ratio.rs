@@ -64,7 +64,10 @@ impl de::Visitor<'_> for Visitor {
         let text = text.trim();
         let share = match text.strip_suffix('%') {
             Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-            None => text.parse(),
+            None => match text.parse() {
+                Ok(share) => return self.visit_u64(share),
+                Err(_) => text.parse(),
+            },
         };
         share.ok().and_then(Ratio::new).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }
@@ -74,8 +77,11 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_u64<E: de::Error>(self, share: u64) -> Result<Ratio, E> {
-        Ratio::new(share as f64).ok_or_else(|| {
-            E::custom(format_args!("{share} could mean {share}% or {share} times; write \"{share}%\""))
+        Ratio::new(share as f64).ok_or_else(|| match share {
+            ..=100 => {
+                E::custom(format_args!("{share} is no share from 0 to 1; for percent write \"{share}%\""))
+            }
+            _ => E::invalid_value(de::Unexpected::Unsigned(share), &self),
         })
     }
 

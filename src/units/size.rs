@@ -74,8 +74,17 @@ impl de::Visitor<'_> for Visitor {
         f.write_str("a size with its unit, such as \"64MiB\" or \"512KiB\"")
     }
 
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
+        Err(E::custom(format_args!(
+            "{number} has no unit; write \"{number}KiB\", or \"{number}B\" for bytes"
+        )))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
         let text = text.trim();
+        if let Ok(number) = text.parse() {
+            return self.visit_u64(number);
+        }
         UNITS
             .iter()
             .find_map(|(unit, size)| {
