@@ -30,6 +30,20 @@ impl Attempt {
         Self::numbered(service.into(), call, 1, deadline, None)
     }
 
+    /// The same attempt in a context, for a kind's own tests.
+    #[must_use]
+    pub fn in_context(mut self, context: Context) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// The same attempt as the `number`th, for a kind's own tests.
+    #[must_use]
+    pub fn as_number(mut self, number: u32) -> Self {
+        self.number = number;
+        self
+    }
+
     pub(crate) fn numbered(
         service: Arc<str>,
         call: &'static str,

@@ -153,7 +153,7 @@ impl Context {
     }
 }
 
-/// Gives all calls in `future` one deadline, `duration` from now, or the current one if that is earlier.
+/// Gives all calls in `future` one deadline, `duration` from its first poll, or the current one if that is earlier.
 ///
 /// ```
 /// # async fn page() {
@@ -164,7 +164,7 @@ impl Context {
 /// .await;
 /// # }
 /// ```
-pub fn within<F: Future>(duration: Duration, future: F) -> impl Future<Output = F::Output> {
+pub async fn within<F: Future>(duration: Duration, future: F) -> F::Output {
     let now = Instant::now();
     let context = Context::current().unwrap_or_default();
     match now.checked_add(duration) {
@@ -172,6 +172,7 @@ pub fn within<F: Future>(duration: Duration, future: F) -> impl Future<Output = 
         None => context,
     }
     .in_scope(future)
+    .await
 }
 
 /// Spawns a task that keeps the current context.

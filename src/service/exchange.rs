@@ -16,11 +16,13 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::{Span, field};
 
 use super::{CallState, admission::Admission};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
+    telemetry::names,
 };
 
 /// One attempt at a call `C` that gives an `R`.
@@ -33,6 +35,8 @@ pub(crate) struct Exchange<C, R> {
     pub(crate) hurried: bool,
     /// Whether the attempt goes on when its caller goes away after it was sent.
     pub(crate) finishes: Finishes,
+    /// Its span, if anybody listens.
+    pub(crate) span: Span,
     slot: Mutex<Slot<R>>,
 }
 
@@ -83,7 +87,8 @@ impl<C, R> Exchange<C, R> {
         finishes: Finishes,
     ) -> Self {
         let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
-        Self { call, attempt, state, hurried, finishes, slot: Mutex::new(slot) }
+        let span = span_of(&attempt);
+        Self { call, attempt, state, hurried, finishes, span, slot: Mutex::new(slot) }
     }
 
     /// When the attempt is given up.
@@ -174,6 +179,11 @@ impl<C, R> Order<C, R> {
     /// Ends the attempt.
     pub(crate) fn answer(mut self, result: Result<R, Failure>) {
         if let Some(exchange) = self.0.take() {
+            if let Err(failure) = &result {
+                exchange
+                    .span
+                    .record("error.type", failure.get_code().unwrap_or(failure.looked_like().word()));
+            }
             exchange.arrive(Arrived::Answer(result));
         }
     }
@@ -266,6 +276,23 @@ impl<C, R> Drop for Waiting<C, R> {
             self.exchange.abandon(admission);
         }
     }
+}
+
+/// An attempt's span: the convention's client span, a child of the call's.
+fn span_of(attempt: &Attempt) -> Span {
+    let span = tracing::info_span!(
+        target: "seawall",
+        names::ATTEMPT_SPAN,
+        otel.kind = "client",
+        seawall.service = &**attempt.service(),
+        seawall.call = attempt.call(),
+        http.request.resend_count = field::Empty,
+        error.type = field::Empty,
+    );
+    if attempt.number() > 1 {
+        span.record("http.request.resend_count", attempt.number() - 1);
+    }
+    span
 }
 
 /// What a stage that ran out of time looks like, before anything was sent.

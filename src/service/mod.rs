@@ -1,8 +1,8 @@
 //! A service as its callers hold it: the handle, the way of a call, and the actor at its end.
 //!
-//! The pipeline decides, the actor does. The pipeline ([`pipeline`]) runs in the caller's own task on the caller's own
-//! thread; the actor ([`shard`]) owns the connections of its thread and makes one attempt a message. What all threads
-//! share (breaker, bulkhead, counts) is the service's [`state`].
+//! The pipeline decides, the actor does. The pipeline runs in the caller's own task on the caller's own thread; the actor,
+//! a shard of the service, owns the connections of its thread and makes one attempt a message. What all threads share
+//! (breaker, bulkhead, counts) is the service's state, which outlives every shard.
 
 mod admission;
 mod environment;

@@ -255,8 +255,9 @@ fn finishes(on_cancel: OnCancel, idempotent: bool) -> Finishes {
     }
 }
 
+/// Where the shard was there is another now: what may be made twice is made there at once.
 fn lost(sent: bool) -> Failure {
-    Failure::new(Blame::Local, "its shard died in the midst of it")
+    Failure::new(Blame::Topology, "its shard died in the midst of it")
         .symptom(crate::downstream::Symptom::Reset)
         .reached(if sent { Reached::Maybe } else { Reached::No })
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
+use tracing::{Span, field};
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     call::{Answer, Call, CallError, Context, FallbackFailed, Origin, Priority, Reason, chain},
     downstream::{Downstream, Failure, Stage},
-    telemetry::Outcome,
+    telemetry::{Outcome, names},
     units::Tick,
 };
 
@@ -137,7 +138,7 @@ where
         let Progress::Running { work, account } = &mut self.state else {
             panic!("a call was polled again after it had ended")
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let polled = account.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))));
         let result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result,
@@ -408,18 +409,35 @@ struct Account {
     started: Tick,
     priority: Priority,
     ended: bool,
+    span: Span,
 }
 
 impl Account {
     /// Opens an account for a call that goes on to I/O; it counts as under way until it ends.
     fn open(call: &Arc<CallState>, plan: &Plan) -> Self {
         call.environment.begin_call();
-        Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false }
+        let span = tracing::info_span!(
+            target: "seawall",
+            names::CALL_SPAN,
+            otel.name = field::Empty,
+            otel.kind = "internal",
+            seawall.service = &*call.service,
+            seawall.call = call.name,
+            seawall.origin = field::Empty,
+            seawall.outcome = field::Empty,
+        );
+        if !span.is_disabled() {
+            span.record("otel.name", format!("{} {}", call.service, call.name));
+        }
+        Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false, span }
     }
 
     fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
         self.ended = true;
-        tell(&self.call, self.started, self.priority, ending(result));
+        let outcome = ending(result);
+        self.span.record("seawall.outcome", outcome.word());
+        self.span.record("seawall.origin", outcome.origin());
+        tell(&self.call, self.started, self.priority, outcome);
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
+use tracing::Span;
 
 use super::exchange::{Exchange, Order};
 use crate::{
@@ -98,6 +99,7 @@ impl<D: Downstream, C: Call<D>> Handler<Order<C, C::Reply>> for Shard<D> {
         let mut attempt = Guarded {
             work: Box::pin(attempt(Rc::clone(&self.downstream), Arc::clone(&exchange))),
             vitals: Rc::clone(&self.vitals),
+            span: exchange.span.clone(),
         };
         match Pin::new(&mut attempt).poll(&mut TaskContext::from_waker(Waker::noop())) {
             Poll::Ready(result) => order.answer(result),
@@ -191,6 +193,7 @@ async fn finish<C, R>(
 struct Guarded<F> {
     work: Pin<Box<F>>,
     vitals: Rc<Vitals>,
+    span: Span,
 }
 
 impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<F> {
@@ -198,6 +201,7 @@ impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        let _entered = this.span.enter();
         match catch_unwind(AssertUnwindSafe(|| this.work.as_mut().poll(context))) {
             Ok(poll) => poll,
             Err(payload) => {

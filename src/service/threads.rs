@@ -18,7 +18,7 @@ use std::{
     thread,
 };
 
-use actix_rt::{Arbiter, ArbiterHandle, System};
+use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -119,7 +119,7 @@ pub(crate) struct Lanes {
 struct Lane {
     /// Set by the watchdog while something blocks the thread.
     stalled: bool,
-    arbiter: Option<ArbiterHandle>,
+    system: Option<System>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -175,12 +175,12 @@ impl Lanes {
     pub(crate) fn run(&self, lane: usize, job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let mut slot = self.lanes[lane].lock();
         // A dead arbiter refuses, and takes the job with it: so it is asked with an empty one first.
-        let alive = slot.arbiter.as_ref().is_some_and(|arbiter| arbiter.spawn_fn(|| {}));
+        let alive = slot.system.as_ref().is_some_and(|system| system.arbiter().spawn_fn(|| {}));
         if !alive {
             *slot = Lane::start(self.name(lane))?;
         }
-        match &slot.arbiter {
-            Some(arbiter) if arbiter.spawn_fn(job) => Ok(()),
+        match &slot.system {
+            Some(system) if system.arbiter().spawn_fn(job) => Ok(()),
             _ => Err(io::Error::other("the runtime's own thread ended as soon as it had started")),
         }
     }
@@ -188,8 +188,8 @@ impl Lanes {
     /// Ends all lanes, without waiting for their threads.
     pub(crate) fn abandon(&self) {
         for lane in &self.lanes {
-            if let Some(arbiter) = lane.lock().arbiter.take() {
-                arbiter.stop();
+            if let Some(system) = lane.lock().system.take() {
+                system.stop();
             }
         }
     }
@@ -200,8 +200,8 @@ impl Lanes {
             .lanes
             .iter()
             .filter_map(|lane| {
-                let Lane { arbiter, thread, .. } = std::mem::take(&mut *lane.lock());
-                arbiter?.stop();
+                let Lane { system, thread, .. } = std::mem::take(&mut *lane.lock());
+                system?.stop();
                 thread
             })
             .collect();
@@ -223,15 +223,15 @@ impl Lane {
                 Err(error) => return drop(ready.send(Err(error))),
             };
             let mut runtime = Some(runtime);
-            let system =
+            let runner =
                 System::with_tokio_rt(move || runtime.take().expect("the system asks for its runtime once"));
-            let _ = ready.send(Ok(System::current().arbiter().clone()));
-            let _ = system.run();
+            let _ = ready.send(Ok(System::current()));
+            let _ = runner.run();
         })?;
-        let arbiter = started.recv().unwrap_or_else(|_| {
+        let system = started.recv().unwrap_or_else(|_| {
             Err(io::Error::other("the runtime's own thread ended before it had started"))
         })?;
-        Ok(Self { stalled: false, arbiter: Some(arbiter), thread: Some(thread) })
+        Ok(Self { stalled: false, system: Some(system), thread: Some(thread) })
     }
 }
 

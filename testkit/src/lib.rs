@@ -6,6 +6,8 @@
 //! - [`FaultProxy`] stands before any real server and refuses, hangs, resets, delays, narrows, slices, cuts, loses or
 //!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
+//! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
+//! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
 //!
 //! Servers, proxies and processes have threads of their own and wait in real time, whatever the test's runtime and
@@ -16,16 +18,22 @@
 
 mod clock;
 mod gate;
+mod mock;
 mod port;
 mod process;
 mod proxy;
+mod scripted;
 mod server;
 mod worker;
 
 pub use clock::virtual_time;
 pub use gate::Gate;
+pub use mock::{Mock, mock};
 pub use process::Process;
 pub use proxy::{Cut, Direction, End, FaultProxy, Flow, FlowStats, ProxyStats};
+pub use scripted::{
+    Ask, Asked, Behaviour, Change, Echo, Lookup, Opening, Reaction, Scripted, ScriptedSettings,
+};
 pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
     TlsIdentity,

@@ -7,7 +7,7 @@ use actix_http::header::HeaderMap;
 use awc::{
     ClientResponse,
     error::{PayloadError, SendRequestError},
-    http::StatusCode,
+    http::{StatusCode, Version},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -40,9 +40,11 @@ pub(crate) struct Answer<S> {
 /// What the connection notes of an exchange.
 #[derive(Default)]
 pub(super) struct Record {
+    connecting: Cell<bool>,
     sent: Cell<bool>,
     answered: Cell<bool>,
     reused: Cell<bool>,
+    ended: Cell<bool>,
     slot: RefCell<Option<Rc<Slot>>>,
 }
 
@@ -66,6 +68,11 @@ impl Exchange {
         let held = Use(self.0.clone());
         let response = CURRENT.scope(self.0.clone(), request).await?;
         Ok(Answer { response, _use: held })
+    }
+
+    /// Whether a connection is being made for the request: before, it waits for the right to one.
+    pub(crate) fn connecting(&self) -> bool {
+        self.0.connecting.get()
     }
 
     /// Whether any byte of the request was handed to the system: if not, the server cannot have seen it.
@@ -96,8 +103,28 @@ impl<S> Answer<S> {
         self.response.status()
     }
 
+    pub(crate) fn version(&self) -> Version {
+        self.response.version()
+    }
+
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Whether the connection has ended. A body in chunks says itself where it ends, so one that is over by this was cut
+    /// short, which awc does not tell.
+    pub(crate) fn connection_ended(&self) -> bool {
+        self._use.0.ended.get()
+    }
+
+    /// Gives the answer up for its headers.
+    pub(crate) fn into_headers(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        self.response.map_body(|head, body| {
+            headers = std::mem::take(&mut head.headers);
+            body
+        });
+        headers
     }
 }
 
@@ -130,6 +157,14 @@ impl Record {
         self.reused.set(reused);
         self.answered.set(false);
         self.slot.replace(Some(slot.clone()));
+    }
+
+    pub(super) fn note_connecting(&self) {
+        self.connecting.set(true);
+    }
+
+    pub(super) fn note_ended(&self) {
+        self.ended.set(true);
     }
 
     pub(super) fn note_sent(&self) {

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::{
     Cause, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
     dial::dial,
+    exchange::Record,
     permits::Exhausted,
     resolve::Resolver,
     shard::{Shard, Waited},
@@ -181,6 +182,9 @@ impl Wire {
                 Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
             },
         };
+        if let Some(record) = Record::current() {
+            record.note_connecting();
+        }
         let socket = shard.wires().connect().await?;
         Ok(WireStream::new(socket, permit, shard))
     }

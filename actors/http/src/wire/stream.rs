@@ -209,6 +209,15 @@ impl Slot {
         }
     }
 
+    /// awc has read to the end, or met an error.
+    fn note_ended(&self) {
+        if let Phase::Lent(lent) = &*self.phase.borrow()
+            && let Some(record) = lent.to.as_ref().and_then(Weak::upgrade)
+        {
+            record.note_ended();
+        }
+    }
+
     fn poll<T>(
         &self,
         gone: T,
@@ -259,6 +268,8 @@ impl AsyncRead for WireStream {
         let polled = self.0.poll((), |socket| socket.poll_read(cx, buf));
         if buf.filled().len() > before {
             self.0.note(true);
+        } else if polled.is_ready() && buf.remaining() > 0 {
+            self.0.note_ended();
         }
         polled
     }

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use awc::{
+    error::PayloadError,
+    http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use seawall::{downstream::Failure, units::ByteSize};
+use tokio::time::timeout;
+
+use super::coding::Coding;
+use crate::{failure, wire::Answer};
+
+/// What awc's answers stream, whatever its features make of it.
+pub(crate) trait Body: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
+
+impl<B: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Body for B {}
+
+/// How long the body of an answer that failed already is waited for: the status is known, so a body that hangs must
+/// not turn it into a timeout.
+const GRACE: Duration = Duration::from_secs(1);
+/// How much of a body that nobody wants is read, so that its connection can be used again. No more memory than this is
+/// set aside at a server's word, either.
+const SMALL: usize = 64 * 1024;
+
+/// Reads a whole body of at most `limit`. One that comes in a single piece is not copied.
+///
+/// # Errors
+/// When the connection breaks, when less comes than was declared, or when there is more than allowed, which is not read.
+pub(crate) async fn read(answer: &mut Answer<impl Body>, limit: ByteSize) -> Result<Bytes, Failure> {
+    let most = limit.as_usize();
+    let declared = declared(answer.headers());
+    if declared.is_some_and(|declared| declared > most) {
+        return Err(failure::too_large(limit));
+    }
+    let first = next(answer, 0, most, limit).await?.unwrap_or_default();
+    let Some(second) = next(answer, first.len(), most, limit).await? else {
+        whole(answer, first.len())?;
+        return Ok(first);
+    };
+    let mut pieces =
+        BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(first.len() + second.len()));
+    pieces.extend_from_slice(&first);
+    pieces.extend_from_slice(&second);
+    while let Some(piece) = next(answer, pieces.len(), most, limit).await? {
+        pieces.extend_from_slice(&piece);
+    }
+    whole(answer, pieces.len())?;
+    Ok(pieces.freeze())
+}
+
+/// awc takes a body that ends before its time for a whole one.
+fn whole<B>(answer: &Answer<B>, length: usize) -> Result<(), Failure> {
+    let cut = match declared(answer.headers()) {
+        Some(declared) => length != declared,
+        None => answer.headers().contains_key(TRANSFER_ENCODING) && answer.connection_ended(),
+    };
+    if cut { Err(failure::cut_short(None)) } else { Ok(()) }
+}
+
+async fn next(
+    answer: &mut Answer<impl Body>,
+    before: usize,
+    most: usize,
+    limit: ByteSize,
+) -> Result<Option<Bytes>, Failure> {
+    let piece = answer.chunk().await.transpose().map_err(|error| failure::of_body(error, limit))?;
+    match piece {
+        Some(piece) if piece.len() > most - before => Err(failure::too_large(limit)),
+        piece => Ok(piece),
+    }
+}
+
+/// Reads and decodes the body of an answer that failed, for what it says of the error; `None` if it does not come, or not
+/// soon.
+pub(crate) async fn read_error(
+    answer: &mut Answer<impl Body>,
+    limit: ByteSize,
+    decoded: ByteSize,
+) -> Option<Bytes> {
+    let coding = Coding::of(answer.headers()).ok()?;
+    let body = timeout(GRACE, read(answer, limit)).await.ok()?.ok()?;
+    coding.decode(body, decoded).await.ok()
+}
+
+/// Reads past a small body that nobody wants. One that is large, slow or broken costs its connection instead.
+pub(crate) async fn drain(answer: &mut Answer<impl Body>) {
+    if declared(answer.headers()).is_some_and(|declared| declared > SMALL) {
+        return;
+    }
+    let drained = async {
+        let mut length = 0;
+        while let Some(Ok(piece)) = answer.chunk().await {
+            length += piece.len();
+            if length > SMALL {
+                return;
+            }
+        }
+    };
+    // Out of time or drained: either way nothing is left to do.
+    let _ = timeout(GRACE, drained).await;
+}
+
+fn declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

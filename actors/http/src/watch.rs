@@ -1,0 +1,68 @@
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
+
+use seawall::{call::Attempt, downstream::Stage};
+use tokio::time::Instant;
+
+use crate::{Http, wire::Exchange};
+
+/// Watches a request until its answer begins: tells the attempt how far it is, and learns from one that hangs.
+///
+/// A host that vanishes leaves its idle connections looking alive, and each would cost a call its time. So a request
+/// that ran out of time over a connection used before, with no byte of an answer, makes all that are idle untrusted;
+/// unless the service has begun to answer this thread since, for then it is only slow.
+pub(crate) struct Watch<'a> {
+    http: &'a Http,
+    exchange: &'a Exchange,
+    attempt: &'a Attempt,
+    began: Instant,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(http: &'a Http, exchange: &'a Exchange, attempt: &'a Attempt) -> Self {
+        Self { http, exchange, attempt, began: Instant::now() }
+    }
+
+    /// Runs the request. A byte leaves within a poll, and is noted before the poll returns: on its own thread nobody can
+    /// give the attempt up in between.
+    pub(crate) async fn over<F: Future>(self, request: F) -> F::Output {
+        let mut request = pin!(request);
+        poll_fn(|cx| {
+            let polled = request.as_mut().poll(cx);
+            self.note();
+            polled
+        })
+        .await
+    }
+
+    fn note(&self) {
+        if self.exchange.sent() {
+            self.attempt.mark_sent();
+            self.attempt.enter(Stage::Attempt);
+        } else if self.exchange.connecting() {
+            self.attempt.enter(Stage::Connect);
+        } else {
+            self.attempt.enter(Stage::Pool);
+        }
+        if self.exchange.answered() {
+            self.http.last_answer.set(Some(Instant::now()));
+        }
+    }
+
+    fn has_hung(&self) -> bool {
+        let ran_out = self.exchange.sent() && Instant::now() >= self.attempt.deadline();
+        ran_out
+            && self.exchange.looks_stale()
+            && self.http.last_answer.get().is_none_or(|answer| answer < self.began)
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.has_hung() {
+            self.http.wires().distrust_idle();
+        }
+    }
+}

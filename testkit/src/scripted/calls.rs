@@ -1,0 +1,81 @@
+use seawall::{
+    Call, Failure,
+    call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing, TagWriter},
+};
+
+use super::Scripted;
+
+/// What a scripted downstream replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// The call's argument.
+    pub id: u64,
+    /// How many attempts had come to the downstream by then: a kept reply has an old one.
+    pub serial: u64,
+    /// Which try of its call it answers.
+    pub number: u32,
+}
+
+/// A call that may be made twice, and is not cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask(pub u64);
+
+/// A call that may be made twice, and whose reply is kept under its argument, with the tag `item:{argument}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookup(pub u64);
+
+/// A write: made twice it does more than once. It invalidates `item:{argument}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change(pub u64);
+
+impl Call<Scripted> for Ask {
+    type Reply = Echo;
+    const NAME: &'static str = "Ask";
+
+    fn traits(&self) -> CallTraits {
+        CallTraits::IDEMPOTENT
+    }
+
+    async fn attempt(&self, downstream: &Scripted, attempt: &Attempt) -> Result<Echo, Failure> {
+        downstream.attempt(Self::NAME, self.0, attempt).await
+    }
+}
+
+impl Call<Scripted> for Lookup {
+    type Reply = Echo;
+    const NAME: &'static str = "Lookup";
+
+    fn traits(&self) -> CallTraits {
+        CallTraits::IDEMPOTENT
+    }
+
+    fn sharing() -> Option<Sharing<Echo>> {
+        Some(Sharing::new())
+    }
+
+    fn cache_key(&self, key: &mut KeyWriter<'_>) -> Cacheable {
+        key.value(&self.0);
+        Cacheable::Yes
+    }
+
+    fn tags(&self, tags: &mut TagWriter) {
+        tags.tag(format_args!("item:{}", self.0));
+    }
+
+    async fn attempt(&self, downstream: &Scripted, attempt: &Attempt) -> Result<Echo, Failure> {
+        downstream.attempt(Self::NAME, self.0, attempt).await
+    }
+}
+
+impl Call<Scripted> for Change {
+    type Reply = Echo;
+    const NAME: &'static str = "Change";
+
+    fn invalidates(&self, tags: &mut TagWriter) {
+        tags.tag(format_args!("item:{}", self.0));
+    }
+
+    async fn attempt(&self, downstream: &Scripted, attempt: &Attempt) -> Result<Echo, Failure> {
+        downstream.attempt(Self::NAME, self.0, attempt).await
+    }
+}

@@ -1,0 +1,157 @@
+use futures_util::{FutureExt, future::join_all};
+use seawall::{
+    call::Reason,
+    downstream::Failure,
+    telemetry::{Cause, What},
+};
+use seawall_testkit::{Ask, Behaviour, Opening, Reaction, Scripted, virtual_time};
+
+use crate::support::{end, ms, replies, settle, start};
+
+#[test]
+fn a_shard_that_dies_loses_no_call_that_it_had_not_begun() {
+    virtual_time(async || {
+        let behaviour = replies();
+        behaviour.react(|asked| {
+            if asked.serial == 50 { Reaction::PanicOnDrop.after(ms(0)) } else { Reaction::Reply }
+        });
+        let (runtime, users) = start("breaker = false", &behaviour).await;
+        users.send(Ask(0)).await.expect("it is open");
+        let results = join_all((0..100).map(|id| users.send(Ask(id)))).await;
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        assert!(failed <= 1, "{failed} calls failed");
+        users.send(Ask(0)).await.expect("the next is served");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn a_pool_that_cannot_be_opened_is_tried_ever_more_slowly_and_then_failed() {
+    virtual_time(async || {
+        let behaviour = replies();
+        behaviour.open(|_| Opening::Fails);
+        let (runtime, users) = start("", &behaviour).await;
+        let mut events = runtime.events();
+        let error = users.send(Ask(1)).await.expect_err("there is no pool");
+        assert!(matches!(error.reason(), Some(Reason::Unavailable { .. })), "{error:?}");
+        assert!(error.retry_after().is_some());
+        tokio::time::sleep(ms(5_000)).await;
+        let error = users.send(Ask(1)).await.expect_err("it is failed");
+        assert!(matches!(error.reason(), Some(Reason::ServiceFailed { .. })), "{error:?}");
+        assert_eq!(behaviour.opened(), 6, "once, and five restarts");
+        assert_eq!(behaviour.attempts(), 0);
+        assert!(!runtime.snapshot().services[0].up);
+
+        behaviour.open(|_| Opening::Succeeds);
+        tokio::time::sleep(ms(30_000)).await;
+        users.send(Ask(1)).await.expect("the probe opened it");
+        assert!(runtime.snapshot().services[0].up);
+        let told: Vec<_> = std::iter::from_fn(|| events.try_next())
+            .filter(|event| matches!(event.what, What::ServiceFailed { .. } | What::ServiceRecovered))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn opening_that_panics_or_hangs_is_a_failure_to_open() {
+    for opening in [Opening::Panics, Opening::Hangs] {
+        virtual_time(async || {
+            let behaviour = replies();
+            let first = opening.clone();
+            behaviour.open(move |before| if before == 0 { first.clone() } else { Opening::Succeeds });
+            let (runtime, users) = start("", &behaviour).await;
+            users.send(Ask(1)).await.expect("the second opening is well, and in time");
+            assert_eq!(behaviour.opened(), 2);
+            end(runtime).await;
+        });
+    }
+}
+
+#[test]
+fn neighbours_do_not_notice() {
+    virtual_time(async || {
+        let (sick, well) = (replies(), replies());
+        sick.open(|_| Opening::Panics);
+        let runtime = seawall::Runtime::builder()
+            .kind::<Scripted>()
+            .extension("sick", sick.clone())
+            .extension("well", well.clone())
+            .parse("[services.sick]\nkind = \"scripted\"\n[services.well]\nkind = \"scripted\"")
+            .expect("TOML")
+            .current_thread()
+            .start()
+            .await
+            .expect("it starts");
+        let (sick, well) = (runtime.service::<Scripted>("sick"), runtime.service::<Scripted>("well"));
+        let (sick, well) = (sick.expect("there"), well.expect("there"));
+        for id in 0..100 {
+            sick.send(Ask(id)).await.expect_err("it has no pool");
+            well.send(Ask(id)).await.expect("it has one");
+            tokio::time::sleep(ms(100)).await;
+        }
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn several_panics_reopen_the_pool() {
+    virtual_time(async || {
+        let behaviour = replies();
+        behaviour.react(|asked| if asked.serial <= 5 { Reaction::Panic } else { Reaction::Reply });
+        let (runtime, users) = start("", &behaviour).await;
+        let mut events = runtime.events();
+        for id in 0..5 {
+            users.send(Ask(id)).await.expect_err("it panics");
+        }
+        settle().await;
+        users.send(Ask(1)).await.expect("the new pool is well");
+        assert_eq!((behaviour.opened(), behaviour.closed()), (2, 1));
+        let causes: Vec<_> = std::iter::from_fn(|| events.try_next())
+            .filter_map(|event| match event.what {
+                What::ShardRestarted { cause, .. } => Some(cause),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(causes, [Cause::AttemptPanics]);
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn failing_health_checks_reopen_the_pool() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let (runtime, users) = start("health = { interval = \"1s\", failures = 3 }", &behaviour).await;
+        users.send(Ask(1)).await.expect("it is open");
+        behaviour.check(|| Err(Failure::timeout(seawall::downstream::Stage::Attempt)));
+        tokio::time::sleep(ms(2_500)).await;
+        assert_eq!(behaviour.opened(), 1);
+        tokio::time::sleep(ms(1_000)).await;
+        behaviour.check(|| Ok(()));
+        tokio::time::sleep(ms(10_000)).await;
+        assert_eq!(behaviour.opened(), 2);
+        users.send(Ask(1)).await.expect("it is open");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn breaker_and_cache_survive_a_restart() {
+    virtual_time(async || {
+        let behaviour: Behaviour = replies();
+        let (runtime, users) = start("retry = false", &behaviour).await;
+        users.send(seawall_testkit::Lookup(1)).await.expect("loaded");
+        users.reopen();
+        settle().await;
+        let kept = users.send(seawall_testkit::Lookup(1)).await.expect("kept");
+        assert_eq!(kept.serial, 1);
+        let breaker = runtime.snapshot().services[0].breaker.expect("it has one");
+        assert_eq!(breaker.calls, 1);
+        assert!(users.send(Ask(2)).now_or_never().is_none());
+        users.send(Ask(2)).await.expect("the new pool serves");
+        assert_eq!(behaviour.opened(), 2);
+        end(runtime).await;
+    });
+}
