@@ -7,13 +7,18 @@ pub(super) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name } else { format!("{parent}.{name}") }
 }
 
-/// A text from settings, as errors show it: on one line, not endless, and without the password of an address.
+/// A text from settings, as errors show it in quotes: on one line, not endless, and without the password of an address.
 pub(super) fn shown(text: &str) -> String {
+    format!("\"{}\"", tamed(text))
+}
+
+/// The same without quotes.
+pub(super) fn tamed(text: &str) -> String {
     const LONGEST: usize = 100;
     let text = without_password(text);
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("\"{}...\"", text[..end].escape_debug()),
-        None => format!("\"{}\"", text.escape_debug()),
+        Some((end, _)) => format!("{}...", text[..end].escape_debug()),
+        None => text.escape_debug().to_string(),
     }
 }
 

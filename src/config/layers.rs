@@ -1,6 +1,6 @@
 use std::{fs, io, io::Read as _, path::Path, sync::Arc};
 
-use config::{Config, Map, Source, Value, ValueKind};
+use config::{Map, Value, ValueKind};
 
 use super::{
     Scope,
@@ -232,34 +232,10 @@ fn dotted(path: &[impl AsRef<str>]) -> String {
 
 /// Merges layers, the strongest last: table by table, anything else whole.
 pub(super) fn merge(layers: &[Map<String, Value>]) -> Map<String, Value> {
-    let builder =
-        layers.iter().fold(Config::builder(), |builder, layer| builder.add_source(Layer(layer.clone())));
-    // A source of ours never fails, and reading back what was just merged neither.
-    builder.build_cloned().and_then(|merged| merged.collect()).unwrap_or_default()
-}
-
-#[derive(Clone, Debug)]
-struct Layer(Map<String, Value>);
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        Ok(self.0.clone())
-    }
-
-    // Names are names: the crate would read a path into one with a dot or a bracket.
-    fn collect_to(&self, cache: &mut Value) -> Result<(), config::ConfigError> {
-        if !matches!(cache.kind, ValueKind::Table(_)) {
-            cache.kind = ValueKind::Table(Map::new());
-        }
-        if let ValueKind::Table(table) = &mut cache.kind {
-            overlay(table, &self.0);
-        }
-        Ok(())
-    }
+    layers.iter().fold(Map::new(), |mut merged, layer| {
+        overlay(&mut merged, layer);
+        merged
+    })
 }
 
 fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {

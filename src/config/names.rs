@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::key::shown;
+use super::key::tamed;
 
 /// The names that code has registered: services, and the calls of each.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ pub(crate) fn unknown<'a>(
     meant: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let mut text = format!("unknown {what} {}", shown(meant));
+    let mut text = format!("unknown {what} `{}`", tamed(meant));
     if let Some(nearest) = nearest(meant, known.clone()) {
         text.push_str(&format!("; did you mean `{nearest}`?"));
         return text;

@@ -39,7 +39,7 @@ pub(super) fn whole(
     for name in layers.services() {
         if names.services().next().is_some() && !names.services().any(|wanted| wanted == name) {
             let message = format!(
-                "{}; code binds no other: name it there, or remove it here",
+                "{} (code that registers its services binds no other)",
                 unknown("service", &name, names.services())
             );
             layers.error(&mut errors, &["services", &name], message);
@@ -80,10 +80,7 @@ fn kind_of<'a>(
     let message = match layers.kind_of(name) {
         Some(kind) => match kinds.get(kind.as_str()) {
             Some(kind) => return Some(kind),
-            None => format!(
-                "{}; a kind is made known by `Builder::kind`, and its crate",
-                unknown("kind", &kind, known())
-            ),
+            None => format!("{} (kinds are made known by `Builder::kind`)", unknown("kind", &kind, known())),
         },
         None => {
             let known = known().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>().join(", ");

@@ -149,10 +149,8 @@ impl<D: Downstream> Kind for KindOf<D> {
         if let Some(defaults) = &defaults {
             judge::call(defaults, &scope, errors);
         }
-        let (service, mut defaults, own) = (service?, defaults?, own?);
-        let pooled = D::POOLED.then_some(service.pool.max);
-        fit_to_pool(&mut defaults, &scope, pooled);
-
+        // Of calls whose service has errors, what is theirs is judged all the same.
+        let pooled = service.as_ref().filter(|_| D::POOLED).map(|service| service.pool.max);
         let registered: Vec<_> = loader.registry.calls(name).collect();
         let known = || registered.iter().map(|(known, _)| *known);
         let configured = layers.calls(name);
@@ -173,6 +171,8 @@ impl<D: Downstream> Kind for KindOf<D> {
             .into_iter()
             .filter_map(|(call, derived)| read_call(layers, &scope, name, call, derived, pooled, errors))
             .collect();
+        let (service, mut defaults, own) = (service?, defaults?, own?);
+        fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
             Arc::new(move |call, derived| {

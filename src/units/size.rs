@@ -76,7 +76,7 @@ impl de::Visitor<'_> for Visitor {
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
         Err(E::custom(format_args!(
-            "{number} has no unit; write \"{number}KiB\", or \"{number}B\" for bytes"
+            "{number} has no unit; write \"{number}B\" for bytes, or a size such as \"64MiB\""
         )))
     }
 

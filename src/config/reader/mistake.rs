@@ -35,7 +35,7 @@ impl de::Error for Mistake {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {}, where {} is wanted", named(found), plain(&wanted.to_string())))
+        Self::custom(format_args!("found {}, wanted {}", named(found), plain(&wanted.to_string())))
     }
 
     fn invalid_value(found: de::Unexpected<'_>, wanted: &dyn de::Expected) -> Self {
@@ -43,7 +43,7 @@ impl de::Error for Mistake {
     }
 
     fn invalid_length(length: usize, wanted: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {length} elements, where {wanted} is wanted"))
+        Self::custom(format_args!("found {length} elements, wanted {wanted}"))
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {

@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
     /// Reads one struct; `None` if it has errors, which are all noted.
     pub fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Option<T> {
         let mut table = self.scope.merged().clone();
-        let mut removed = BTreeSet::new();
+        let mut removed = BTreeSet::<Path>::new();
         let mut filled = BTreeSet::<Path>::new();
         let mut sound = true;
         for _ in 0..MOST_ERRORS {
@@ -72,7 +72,11 @@ impl<'a> Reader<'a> {
                     filled.insert(key);
                 }
                 None => {
-                    self.complain(&table, &path, message);
+                    // What is said of a whole table may come of what is no longer in it.
+                    let is_inner = |inner: &Path| *inner != path && inner.is_within(&path);
+                    if !removed.iter().chain(&filled).any(is_inner) {
+                        self.complain(&table, &path, message);
+                    }
                     if !path.remove(&mut table) {
                         return None;
                     }

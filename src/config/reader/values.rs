@@ -285,7 +285,7 @@ impl<'de> de::Deserializer<'de> for One<'_> {
         match &self.value.kind {
             ValueKind::Table(table) => self.table(table).deserialize_struct(name, fields, visitor),
             _ => Err(de::Error::custom(format_args!(
-                "found {}, where a table is wanted, with {}",
+                "found {}, wanted a table with {}",
                 self.found(),
                 fields.join(", ")
             ))),
@@ -313,7 +313,7 @@ impl<'de> de::Deserializer<'de> for One<'_> {
                 MapAccessDeserializer::new(entries).deserialize_enum(name, variants, visitor)
             }
             _ => Err(de::Error::custom(format_args!(
-                "found {}, where one of these words is wanted: {}",
+                "found {}, wanted one of these words: {}",
                 self.found(),
                 variants.join(", ")
             ))),
