@@ -1,57 +1,37 @@
-use std::{cmp::Ordering, collections::BTreeSet, error::Error, fmt};
+use std::{collections::BTreeSet, error::Error, fmt};
 
-/// One thing that is wrong with the settings. They are ordered as one reads them: by file, line and column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use super::Origin;
+
+/// One thing that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
-    /// Where: `config/default.toml:12:9`, a variable's name, or empty where it is nowhere.
-    pub place: String,
-    /// The key that it is about: `services.users.timeout`.
+    /// Where it is written; [`Origin::BuiltIn`] where it is written nowhere.
+    pub origin: Origin,
+    /// The key that it is about, in full: `services.users.timeout`. Empty where it is about a whole file.
     pub key: String,
     /// What was found, what is allowed, and what to do.
     pub message: String,
 }
 
-impl Diagnostic {
-    /// The place with its numbers as numbers: line 12 comes after line 2.
-    fn rank(&self) -> (&str, u32, u32) {
-        let mut parts = self.place.rsplitn(3, ':');
-        let (column, line, file) = (parts.next(), parts.next(), parts.next());
-        let number = |part: Option<&str>| part.and_then(|part| part.parse().ok());
-        match (file, number(line), number(column)) {
-            (Some(file), Some(line), Some(column)) => (file, line, column),
-            _ => (&self.place, 0, 0),
-        }
-    }
-}
-
-impl Ord for Diagnostic {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let rank = self.rank().cmp(&other.rank()).then_with(|| self.place.cmp(&other.place));
-        rank.then_with(|| self.key.cmp(&other.key)).then_with(|| self.message.cmp(&other.message))
-    }
-}
-
-impl PartialOrd for Diagnostic {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.place, &self.key] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
+        let Self { origin, key, message } = self;
+        write!(f, "error: {message}")?;
+        match (origin, key.as_str()) {
+            (Origin::BuiltIn, "") => Ok(()),
+            (Origin::BuiltIn, key) => write!(f, "\n  --> {key}"),
+            (origin, "") => write!(f, "\n  --> {origin}"),
+            (origin, key) => write!(f, "\n  --> {origin}: {key}"),
         }
-        f.write_str(&self.message)
     }
 }
 
 /// Everything that is wrong with the settings, at once.
+///
+/// Shown, each is a block of its own: what is wrong, and below it where, and which key. They are sorted by place, and
+/// the same mistake, met by every service that inherits it, is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors {
-    // The same mistake, met in several scopes, is one.
     diagnostics: BTreeSet<Diagnostic>,
 }
 
@@ -61,9 +41,10 @@ impl ConfigErrors {
         Self::default()
     }
 
-    /// Adds one.
-    pub fn add(&mut self, place: impl Into<String>, key: impl Into<String>, message: impl Into<String>) {
-        self.diagnostics.insert(Diagnostic { place: place.into(), key: key.into(), message: message.into() });
+    /// Adds one. [`Scope::error`](super::Scope::error) finds the place by itself.
+    pub fn add(&mut self, origin: impl Into<Origin>, key: impl Into<String>, message: impl Into<String>) {
+        let (origin, key, message) = (origin.into(), key.into(), message.into());
+        self.diagnostics.insert(Diagnostic { origin, key, message });
     }
 
     /// Adds all of another's.
@@ -74,6 +55,11 @@ impl ConfigErrors {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.diagnostics.len()
     }
 
     /// Each of them, by place.
@@ -88,16 +74,21 @@ impl ConfigErrors {
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
+
+    /// Whether something is wrong with `key` already.
+    pub(super) fn is_about(&self, origin: &Origin, key: &str) -> bool {
+        self.diagnostics.iter().any(|known| known.key == key && known.origin == *origin)
+    }
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.diagnostics.len() {
-            1 => f.write_str("the settings have an error:")?,
-            count => write!(f, "the settings have {count} errors:")?,
+            1 => f.write_str("the settings have an error")?,
+            count => write!(f, "the settings have {count} errors")?,
         }
         for diagnostic in &self.diagnostics {
-            write!(f, "\n  {diagnostic}")?;
+            write!(f, "\n{diagnostic}")?;
         }
         Ok(())
     }

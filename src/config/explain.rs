@@ -1,13 +1,10 @@
 use std::fmt;
 
-use config::{Map, Value, ValueKind};
+use config::{Map, ValueKind};
 use serde::Serialize;
+use toml::Value;
 
-use super::{
-    Scope,
-    key::{join, without_password},
-    scope::Origins,
-};
+use super::{Scope, names::without_password, origin::Origin, path::join, plain::plain};
 
 /// Every effective value of a scope, and where it comes from.
 #[derive(Clone, Debug, Default)]
@@ -21,101 +18,96 @@ pub struct Explanation {
 pub struct Row {
     /// `services.users.breaker.window`.
     pub key: String,
-    /// As it would be written; a secret is its reference.
+    /// As TOML writes it: `"10s"`. What is off is `false`; a secret is its reference.
     pub value: String,
-    /// Where it is written; `built-in default` where nobody did.
-    pub origin: String,
-    /// The places that it beat, the strongest first.
-    pub beaten: Vec<String>,
+    /// Where it is written.
+    pub origin: Origin,
+    /// Where it is written too, and does not count: the strongest first.
+    pub beaten: Vec<Origin>,
 }
 
 impl Explanation {
-    /// Adds the values of `settings`, which were read from `scope`.
+    /// Adds the values of `settings`, which were read from `scope`. What cannot be written as settings is left out.
     pub fn add(&mut self, scope: &Scope, settings: &impl Serialize) {
-        // Settings are plain data with names for keys: turning them into values cannot fail.
-        let values = serde_json::to_value(settings).unwrap_or_default();
-        let mut rows = Vec::new();
-        walk(&mut rows, scope, "", values);
-        self.extend(rows);
+        self.add_those(scope, settings, &|_| true);
     }
 
     /// Adds those values of `settings` that `scope` says itself, and does not inherit.
     pub fn add_own(&mut self, scope: &Scope, settings: &impl Serialize) {
-        let mut whole = Self::default();
-        whole.add(scope, settings);
-        let says = |row: &Row| scope.says(&row.key[scope.path().len() + 1..]);
-        self.extend(whole.rows.into_iter().filter(says).collect());
+        self.add_those(scope, settings, &|keys| scope.says(keys));
     }
 
     /// Adds what is written in `scope` and has no row yet: settings that only their kind can read.
     pub fn add_written(&mut self, scope: &Scope) {
-        let mut rows = Vec::new();
-        walk(&mut rows, scope, "", table(scope.merged()));
-        let is_within = |row: &Row, key: &str| {
-            row.key == key || row.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+        let known: Vec<String> = self.rows.iter().map(|row| row.key.clone()).collect();
+        let is_within = |key: &str, around: &str| {
+            key.strip_prefix(around).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        rows.retain(|row| {
-            !self.rows.iter().any(|known| is_within(known, &row.key) || is_within(row, &known.key))
+        let written = Value::Table(table(&scope.merged()));
+        self.add_value(scope, &written, &|keys| {
+            let key = full(scope, keys);
+            !known.iter().any(|known| is_within(known, &key) || is_within(&key, known))
         });
-        self.extend(rows);
     }
 
-    fn extend(&mut self, rows: Vec<Row>) {
-        self.rows.extend(rows);
+    fn add_those(&mut self, scope: &Scope, settings: &impl Serialize, wanted: &dyn Fn(&[&str]) -> bool) {
+        if let Ok(value) = plain(settings) {
+            self.add_value(scope, &value, wanted);
+        }
+    }
+
+    fn add_value(&mut self, scope: &Scope, value: &Value, wanted: &dyn Fn(&[&str]) -> bool) {
+        self.walk(scope, &mut Vec::new(), value, wanted);
         self.rows.sort_by(|one, other| one.key.cmp(&other.key));
     }
-}
 
-fn walk(rows: &mut Vec<Row>, scope: &Scope, key: &str, value: serde_json::Value) {
-    if let serde_json::Value::Object(table) = value {
-        for (name, value) in table {
-            walk(rows, scope, &join(key, &name), value);
+    fn walk<'a>(
+        &mut self,
+        scope: &Scope,
+        keys: &mut Vec<&'a str>,
+        value: &'a Value,
+        wanted: &dyn Fn(&[&str]) -> bool,
+    ) {
+        match value {
+            Value::Table(table) if !table.is_empty() => {
+                for (name, value) in table {
+                    keys.push(name);
+                    self.walk(scope, keys, value, wanted);
+                    keys.pop();
+                }
+            }
+            value if !keys.is_empty() && wanted(keys) => {
+                let mut origins = scope.origins(keys).into_iter();
+                self.rows.push(Row {
+                    key: full(scope, keys),
+                    value: without_password(&value.to_string()),
+                    origin: origins.next().unwrap_or_default(),
+                    beaten: origins.collect(),
+                });
+            }
+            _ => {}
         }
-        return;
-    }
-    let Origins { winner, beaten } = scope.origins(key);
-    rows.push(Row {
-        key: format!("{}.{key}", scope.path()),
-        value: written(&value),
-        origin: winner.unwrap_or_else(|| "built-in default".to_owned()),
-        beaten,
-    });
-}
-
-/// A value as a settings file writes it.
-fn written(value: &serde_json::Value) -> String {
-    match value {
-        // TOML has no null: what is turned off is `false`.
-        serde_json::Value::Null => "false".to_owned(),
-        serde_json::Value::String(text) => format!("\"{}\"", without_password(text).escape_debug()),
-        serde_json::Value::Array(values) => {
-            format!("[{}]", values.iter().map(written).collect::<Vec<_>>().join(", "))
-        }
-        serde_json::Value::Object(table) => {
-            let entries = table.iter().map(|(key, value)| format!("{} = {}", join("", key), written(value)));
-            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
     }
 }
 
-fn table(table: &Map<String, Value>) -> serde_json::Value {
-    table.iter().map(|(key, value)| (key.clone(), json(value))).collect()
+fn full(scope: &Scope, keys: &[&str]) -> String {
+    keys.iter().fold(scope.path().to_owned(), |key, name| join(&key, name))
 }
 
-fn json(value: &Value) -> serde_json::Value {
+fn table(table: &Map<String, config::Value>) -> toml::Table {
+    table.iter().map(|(key, value)| (key.clone(), as_toml(value))).collect()
+}
+
+fn as_toml(value: &config::Value) -> Value {
     match &value.kind {
-        ValueKind::Nil => serde_json::Value::Null,
-        ValueKind::Boolean(on) => (*on).into(),
-        ValueKind::I64(number) => (*number).into(),
-        ValueKind::U64(number) => (*number).into(),
-        ValueKind::Float(number) => (*number).into(),
-        ValueKind::String(text) => text.clone().into(),
-        ValueKind::Array(values) => values.iter().map(json).collect(),
-        ValueKind::Table(entries) => table(entries),
-        // Settings files have none of them.
-        ValueKind::I128(number) => number.to_string().into(),
-        ValueKind::U128(number) => number.to_string().into(),
+        ValueKind::Boolean(on) => Value::Boolean(*on),
+        ValueKind::I64(number) => Value::Integer(*number),
+        ValueKind::Float(number) => Value::Float(*number),
+        ValueKind::String(text) => Value::String(text.clone()),
+        ValueKind::Array(values) => Value::Array(values.iter().map(as_toml).collect()),
+        ValueKind::Table(entries) => Value::Table(table(entries)),
+        // Settings have no others.
+        other => Value::String(other.to_string()),
     }
 }
 
@@ -123,8 +115,8 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Row { key, value, origin, beaten } in &self.rows {
             write!(f, "{key} = {value}  # {origin}")?;
-            if !beaten.is_empty() {
-                write!(f, ", over {}", beaten.join(", "))?;
+            for (at, beaten) in beaten.iter().enumerate() {
+                write!(f, "{}{beaten}", if at == 0 { ", over " } else { ", " })?;
             }
             writeln!(f)?;
         }

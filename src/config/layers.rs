@@ -1,36 +1,68 @@
-use std::{fs, io, io::Read as _, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use config::{Map, Value, ValueKind};
+use serde::Serialize;
 
 use super::{
     Scope,
     diagnostics::ConfigErrors,
-    key::{join, shown},
+    files,
+    merge::{beaten, merge},
     names::Names,
-    origin::Origin,
-    shape, text,
-    variables::{self, Known},
+    origin::{Mark, Origin},
+    path,
+    plain::plain,
+    scope::{Part, Table, key_of},
+    shape, text, variables,
 };
 
-/// The sections that settings have.
-pub(super) const TOP_LEVEL: [&str; 6] = ["runtime", "admin", "telemetry", "defaults", "kinds", "services"];
-
-/// The largest settings file, in bytes.
-const LARGEST: u64 = 1 << 20;
-
-/// Settings of several sources, merged, each value knowing its place.
+/// Settings of several sources, merged, each value knowing its origin.
 ///
-/// Loading is a pure function of its arguments and the files, so that a reload is loading again. Cloning is cheap.
+/// Loading is a pure function of its arguments and the files, so that a reload is loading again. A clone shares all.
+///
+/// ```
+/// use seawall::config::{ConfigErrors, Layers, Names};
+///
+/// #[derive(Default, serde::Deserialize)]
+/// #[serde(default)]
+/// struct Settings {
+///     #[serde(with = "seawall::units::duration")]
+///     timeout: std::time::Duration,
+/// }
+///
+/// let variables = [("SEAWALL__SERVICES__USERS__TIMEOUT".to_owned(), "5s".to_owned())];
+/// let layers = Layers::parse("[services.users]\ntimeout = \"3s\"", variables, &Names::default())?;
+///
+/// let scope = layers.service("users", "http", "")?;
+/// let mut errors = ConfigErrors::new();
+/// let mut reader = scope.reader(&mut errors);
+/// let settings: Option<Settings> = reader.read();
+/// reader.finish(&[]);
+/// let settings = errors.or(settings)?.unwrap_or_default();
+///
+/// assert_eq!(settings.timeout.as_secs(), 5);
+/// assert_eq!(scope.origin("timeout").to_string(), "variable SEAWALL__SERVICES__USERS__TIMEOUT");
+/// # Ok::<(), ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    merged: Arc<Map<String, Value>>,
-    /// The strongest last.
-    layers: Arc<[Map<String, Value>]>,
+    tree: Arc<Tree>,
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    /// What files and variables say.
+    pub(super) merged: Map<String, Value>,
+    /// What they said and does not count, for a stronger one said otherwise; the strongest last.
+    pub(super) beaten: Vec<Map<String, Value>>,
+    /// What code says at run time.
+    pub(super) overrides: Map<String, Value>,
 }
 
 impl Layers {
     /// Loads `default.toml`, `{environment}.toml` and `local.toml` of a directory, then the variables `SEAWALL__...`. A
-    /// file that is not there is no error, unless the environment that was asked for has none, or there is none at all.
+    /// file that is not there is no error, unless it is the environment's that was asked for, or there is none at all.
     ///
     /// # Errors
     /// Everything that is wrong with where they are and how they are written. What they say is judged when it is read.
@@ -41,44 +73,8 @@ impl Layers {
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::new();
-        let mut files = vec!["default".to_owned(), "local".to_owned()];
-        if let Some(environment) = environment.filter(|environment| !environment.is_empty()) {
-            if environment.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
-                files.insert(1, environment.to_owned());
-            } else {
-                errors.add(
-                    "variable SEAWALL_ENV",
-                    "",
-                    format!(
-                        "{} names no environment: a name has letters, digits, - and _ only, for it is a file's",
-                        shown(environment)
-                    ),
-                );
-            }
-        }
-        let mut layers = Vec::new();
-        for file in &files {
-            let path = directory.join(format!("{file}.toml"));
-            let place = path.display().to_string();
-            match read(&path) {
-                Ok(Some(content)) => layers.push(text::parse(&content, &place, &mut errors)),
-                Ok(None) if Some(file.as_str()) == environment => {
-                    errors.add(&place, "", "there is no such file, and SEAWALL_ENV asks for it");
-                }
-                Ok(None) => {}
-                Err(error) => errors.add(&place, "", error),
-            }
-        }
-        if layers.is_empty() && errors.is_empty() {
-            let message = if directory.is_dir() {
-                let files: Vec<_> = files.iter().map(|file| format!("{file}.toml")).collect();
-                format!("there are no settings in this directory: it has none of {}", files.join(", "))
-            } else {
-                "there is no such directory; settings are read from the files in it".to_owned()
-            };
-            errors.add(directory.display().to_string(), "", message);
-        }
-        Self::finish(layers, variables, names, errors)
+        let files = files::read(directory, environment, &mut errors);
+        Self::merge(&files, variables, names, errors)
     }
 
     /// Reads settings from TOML text, and then the variables.
@@ -90,35 +86,67 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
-        let layers = vec![text::parse(content, "settings", &mut errors)];
-        Self::finish(layers, variables, names, errors)
+        let files = [("settings".to_owned(), content.to_owned())];
+        Self::merge(&files, variables, names, ConfigErrors::new())
     }
 
-    fn finish(
-        mut layers: Vec<Map<String, Value>>,
+    fn merge(
+        files: &[(String, String)],
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
         mut errors: ConfigErrors,
     ) -> Result<Self, ConfigErrors> {
-        // Variables are matched against the names in the files: with a broken file, most would seem unknown.
-        if errors.is_empty() {
-            let known = Known::new(&layers, names);
-            for (key, other) in known.ambiguous() {
-                let place = layers.iter().find_map(|layer| at(layer, &key)).and_then(Origin::of);
-                let message = format!("variables cannot tell it from {}; rename one of them", shown(other));
-                errors.add(place.map_or(String::new(), |origin| origin.place), dotted(&key), message);
-            }
-            layers.push(variables::read(variables, &known, &mut errors));
+        let mut layers: Vec<_> =
+            files.iter().map(|(name, content)| text::parse(content, name, &mut errors)).collect();
+        if !errors.is_empty() {
+            // Without all files, names would seem unknown that are not.
+            return Err(errors);
         }
-        let merged = merge(&layers);
+        let written = merge(layers.clone());
+        variables::judge_names(&written, names, &mut errors);
+        let variables = variables::read(variables, &written, names, &mut errors);
+        let merged = if variables.is_empty() { written } else { merge([written, variables.clone()]) };
+        layers.push(variables);
         shape::judge(&merged, &mut errors);
-        errors.or(Self { merged: Arc::new(merged), layers: layers.into() })
+        let beaten = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
+        errors.or(Self { tree: Arc::new(Tree { merged, beaten, overrides: Map::new() }) })
     }
 
-    /// Whether a variable of this name is a setting: `SEAWALL__...`, in any case.
-    pub fn is_setting(variable: &str) -> bool {
-        variables::setting(variable).is_some()
+    /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.
+    ///
+    /// It is stronger than any file at any scope: `services.users.timeout` set here holds for all calls of the service,
+    /// also for those with a timeout of their own; only an override at a call is stronger. What it says is judged when it
+    /// is read.
+    ///
+    /// # Errors
+    /// If there is no such section, or `value` is nothing that settings can hold.
+    pub fn with_override(
+        &self,
+        keys: &[&str],
+        value: &impl Serialize,
+        by: &str,
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let origin = Origin::Override(by.to_owned());
+        let value = match plain(value) {
+            Ok(value) => text::from_plain(value, &origin, &key_of(keys)),
+            Err(error) => {
+                errors.add(origin, key_of(keys), format!("no setting can be this: {error}"));
+                return Err(errors);
+            }
+        };
+        let over = keys.iter().rev().fold(value, |value, key| {
+            let table = Map::from_iter([((*key).to_owned(), value.clone())]);
+            Value::new(value.origin().map(str::to_owned).as_ref(), table)
+        });
+        let ValueKind::Table(over) = over.kind else {
+            errors.add(origin, "", "an override is of one setting, and needs its keys");
+            return Err(errors);
+        };
+        let mut tree = (*self.tree).clone();
+        tree.overrides = merge([tree.overrides, over]);
+        shape::judge(&tree.overrides, &mut errors);
+        errors.or(Self { tree: Arc::new(tree) })
     }
 
     /// The names of all services that have settings.
@@ -131,52 +159,41 @@ impl Layers {
         self.names(&["services", service, "calls"])
     }
 
-    /// The names of all kinds that have settings.
+    /// The names of all kinds that have settings, known or not.
     pub fn kinds(&self) -> Vec<String> {
         self.names(&["kinds"])
     }
 
-    /// Adds an error about the value at a path, such as `["services", "users", "kind"]`; where there is none, it is
-    /// placed at the table that it should be in.
-    pub fn error(&self, errors: &mut ConfigErrors, path: &[&str], message: impl Into<String>) {
-        errors.add(self.place(path), dotted(path), message);
-    }
-
-    /// Where the value at a path is written, or the innermost table around it.
-    fn place(&self, path: &[&str]) -> String {
-        let innermost = (1..=path.len()).rev().find_map(|length| at(&self.merged, &path[..length]));
-        innermost.and_then(Origin::of).map_or(String::new(), |origin| origin.place)
-    }
-
-    fn names(&self, path: &[&str]) -> Vec<String> {
-        let mut names = match at(&self.merged, path).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table.keys().cloned().collect(),
-            _ => Vec::new(),
-        };
-        names.sort_unstable();
-        names
-    }
-
     /// One of the sections that are the runtime's own: `runtime`, `admin`, `telemetry`.
     pub fn section(&self, name: &str) -> Scope {
-        Scope::new(name.to_owned(), self.place(&[name]), vec![self.table(&[name])], &self.layers)
+        Scope::new(name.to_owned(), Arc::clone(&self.tree), vec![written(&[name]), overridden(&[name])])
     }
 
-    /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, and its own.
+    /// Whether a section is there at all.
+    pub fn has_section(&self, name: &str) -> bool {
+        self.tree.merged.contains_key(name)
+    }
+
+    /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, its own, and overrides.
     ///
     /// # Errors
     /// If the kind's defaults are no TOML.
     pub fn service(&self, name: &str, kind: &str, kind_defaults: &str) -> Result<Scope, ConfigErrors> {
+        let at = ["services", name];
         let mut errors = ConfigErrors::new();
-        let defaults = text::parse(kind_defaults, &format!("defaults of kind {kind}"), &mut errors);
-        let mut own = self.table(&["services", name]);
-        own.remove("calls");
-        let cascade = vec![defaults, self.table(&["defaults"]), self.table(&["kinds", kind]), own];
-        let path = ["services", name];
-        errors.or(Scope::new(dotted(&path), self.place(&path), cascade, &self.layers))
+        let defaults =
+            text::parse_own(kind_defaults, &format!("defaults of kind {kind}"), &key_of(&at), &mut errors);
+        let cascade = vec![
+            Part { table: Table::Text(Arc::new(defaults)), own: true },
+            written(&["defaults"]),
+            written(&["kinds", kind]),
+            written(&at),
+            overridden(&at),
+        ];
+        errors.or(Scope::new(key_of(&at), Arc::clone(&self.tree), cascade))
     }
 
-    /// A call's settings: its service's, its own derive's, and its own.
+    /// A call's settings: its service's, its own derive's, its own, and overrides.
     ///
     /// # Errors
     /// If the derive's settings are no TOML.
@@ -187,101 +204,52 @@ impl Layers {
         call: &str,
         derived: &str,
     ) -> Result<Scope, ConfigErrors> {
+        let at = ["services", service_name, "calls", call];
         let mut errors = ConfigErrors::new();
-        let derived = text::parse(derived, &format!("derive of {call}"), &mut errors);
-        let path = ["services", service_name, "calls", call];
-        errors.or(service.within(dotted(&path), self.place(&path), vec![derived, self.table(&path)]))
+        let derived = text::parse_own(derived, &format!("derive of {call}"), &key_of(&at), &mut errors);
+        let own = vec![
+            Part { table: Table::Text(Arc::new(derived)), own: true },
+            written(&at),
+            Part { own: false, ..overridden(&at[..2]) },
+            overridden(&at),
+        ];
+        errors.or(service.within(key_of(&at), own))
     }
 
     /// The kind that a service says it is of, if it says so in text.
     pub fn kind_of(&self, service: &str) -> Option<String> {
-        match at(&self.merged, &["services", service, "kind"]).map(|kind| &kind.kind) {
-            Some(ValueKind::String(kind)) => Some(kind.clone()),
+        match &path::find(&self.tree.merged, &["services", service, "kind"])?.kind {
+            ValueKind::String(kind) => Some(kind.clone()),
             _ => None,
         }
     }
 
-    /// Whether there is a value at a path.
-    pub fn has(&self, path: &[&str]) -> bool {
-        at(&self.merged, path).is_some()
+    /// Whether something is written at these keys.
+    pub fn has(&self, keys: &[&str]) -> bool {
+        path::find(&self.tree.merged, keys).is_some()
     }
 
-    /// The table at a path; empty where there is none.
-    fn table(&self, path: &[&str]) -> Map<String, Value> {
-        match at(&self.merged, path).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table.clone(),
-            _ => Map::new(),
-        }
+    /// Adds an error about what is written at these keys, such as `["services", "users", "calls", "GetUsr"]`; where nothing
+    /// is, at the table where it could be.
+    pub fn error(&self, errors: &mut ConfigErrors, keys: &[&str], message: impl Into<String>) {
+        let around = (1..=keys.len()).rev().find_map(|len| path::find(&self.tree.merged, &keys[..len]));
+        let origin = around.and_then(Mark::of).map(|mark| mark.origin).unwrap_or_default();
+        errors.add(origin, key_of(keys), message);
     }
-}
 
-/// The value at a path.
-fn at<'a>(tree: &'a Map<String, Value>, path: &[impl AsRef<str>]) -> Option<&'a Value> {
-    let (first, rest) = path.split_first()?;
-    let value = tree.get(first.as_ref())?;
-    match (&value.kind, rest) {
-        (_, []) => Some(value),
-        (ValueKind::Table(table), rest) => at(table, rest),
-        _ => None,
+    fn names(&self, table: &[&str]) -> Vec<String> {
+        let mut names: Vec<_> = path::table(&self.tree.merged, table)
+            .map(|table| table.keys().cloned().collect())
+            .unwrap_or_default();
+        names.sort_unstable();
+        names
     }
 }
 
-fn dotted(path: &[impl AsRef<str>]) -> String {
-    path.iter().fold(String::new(), |parent, name| join(&parent, name.as_ref()))
+fn written(at: &[&str]) -> Part {
+    Part { table: Table::Written(at.iter().map(|key| (*key).to_owned()).collect()), own: true }
 }
 
-/// Merges layers, the strongest last: table by table, anything else whole.
-pub(super) fn merge(layers: &[Map<String, Value>]) -> Map<String, Value> {
-    layers.iter().fold(Map::new(), |mut merged, layer| {
-        overlay(&mut merged, layer);
-        merged
-    })
-}
-
-fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
-    for (key, value) in over {
-        match (under.get_mut(key).map(|value| &mut value.kind), &value.kind) {
-            (Some(ValueKind::Table(under)), ValueKind::Table(over))
-                if !(is_reference(under) && is_reference(over)) =>
-            {
-                overlay(under, over);
-            }
-            _ => {
-                under.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// Whether a table refers to a secret. Of two, one replaces the other: merged they would say two places.
-fn is_reference(table: &Map<String, Value>) -> bool {
-    table.len() == 1 && (table.contains_key("env") || table.contains_key("file"))
-}
-
-/// A file's text; `None` if there is no such file.
-fn read(path: &Path) -> Result<Option<String>, String> {
-    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
-    // Asked before it is opened: opening a pipe waits until somebody writes.
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
-    if metadata.is_dir() {
-        return Err("it is a directory; settings are read from a file".to_owned());
-    }
-    if !metadata.is_file() {
-        return Err("it is no file; settings are read from a file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("it is larger than the {LARGEST} bytes that settings may be"));
-    }
-    String::from_utf8(bytes).map(Some).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("it is not UTF-8: line {line} has a byte, the file's {}th, that is no text", valid.len() + 1)
-    })
+fn overridden(at: &[&str]) -> Part {
+    Part { table: Table::Override(at.iter().map(|key| (*key).to_owned()).collect()), own: true }
 }

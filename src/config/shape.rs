@@ -1,66 +1,68 @@
-//! What holds the settings, before anybody reads them: the sections, and the tables in them.
-
 use config::{Map, Value, ValueKind};
 
-use super::{Scope, diagnostics::ConfigErrors, key::join, layers::TOP_LEVEL, names::unknown};
+use super::{diagnostics::ConfigErrors, mistake::found, names::unknown, origin::Mark, path::join};
 
-/// Judges the shape of merged settings: what is no table here would be read as empty later, and nobody would be told.
+/// The sections that settings have.
+pub(super) const TOP_LEVEL: [&str; 5] = ["runtime", "telemetry", "defaults", "kinds", "services"];
+
+/// Judges what all settings have in common: which sections there are, and what must be a table.
 pub(super) fn judge(merged: &Map<String, Value>, errors: &mut ConfigErrors) {
-    for (section, value) in merged {
-        match section.as_str() {
-            "services" => {
-                for (key, service) in members(section, value, errors) {
-                    if let Some((name, calls)) = member(service, "calls") {
-                        members(&join(&key, name), calls, errors);
-                    }
-                }
-            }
+    for (name, section) in merged {
+        if !TOP_LEVEL.contains(&name.as_str()) {
+            complain(errors, section, name, unknown("section", name, TOP_LEVEL));
+            continue;
+        }
+        let Some(section) = table(section, name, errors) else { continue };
+        match name.as_str() {
+            "defaults" => no_calls(section, name, errors),
             "kinds" => {
-                for (key, kind) in members(section, value, errors) {
-                    shared(&key, kind, errors);
+                for (kind, settings) in section {
+                    let key = join(name, kind);
+                    let Some(settings) = table(settings, &key, errors) else { continue };
+                    no_calls(settings, &key, errors);
                 }
             }
-            "defaults" => {
-                must_be_table(section, value, errors);
-                shared(section, value, errors);
+            "services" => {
+                for (service, settings) in section {
+                    service_shape(settings, &join(name, service), errors);
+                }
             }
-            known if TOP_LEVEL.contains(&known) => must_be_table(section, value, errors),
-            _ => {
-                let message = unknown("section", section, TOP_LEVEL);
-                Scope::complain(errors, value, &join("", section), message);
-            }
+            _ => {}
         }
     }
 }
 
-/// The values in a table of tables, by their keys.
-fn members<'a>(key: &str, value: &'a Value, errors: &mut ConfigErrors) -> Vec<(String, &'a Value)> {
-    must_be_table(key, value, errors);
-    let ValueKind::Table(table) = &value.kind else { return Vec::new() };
-    let members: Vec<_> = table.iter().map(|(name, value)| (join(key, name), value)).collect();
-    for (key, value) in &members {
-        must_be_table(key, value, errors);
-    }
-    members
-}
-
-fn must_be_table(key: &str, value: &Value, errors: &mut ConfigErrors) {
-    if !matches!(value.kind, ValueKind::Table(_)) {
-        Scope::complain(errors, value, key, format!("it must be a table, with its settings under [{key}]"));
+fn service_shape(settings: &Value, key: &str, errors: &mut ConfigErrors) {
+    let Some(settings) = table(settings, key, errors) else { return };
+    let Some(calls) = settings.get("calls") else { return };
+    let key = join(key, "calls");
+    let Some(calls) = table(calls, &key, errors) else { return };
+    for (call, settings) in calls {
+        table(settings, &join(&key, call), errors);
     }
 }
 
-/// What several services share says neither what they are nor how one call of them is treated.
-fn shared(key: &str, value: &Value, errors: &mut ConfigErrors) {
-    for (name, value) in ["kind", "calls"].iter().filter_map(|name| member(value, name)) {
-        let message = format!("`{name}` is each service's own: write it under [services.X]");
-        Scope::complain(errors, value, &join(key, name), message);
-    }
-}
-
-fn member<'a, 'b>(value: &'a Value, name: &'b str) -> Option<(&'b str, &'a Value)> {
+fn table<'a>(value: &'a Value, key: &str, errors: &mut ConfigErrors) -> Option<&'a Map<String, Value>> {
     match &value.kind {
-        ValueKind::Table(table) => table.get(name).map(|value| (name, value)),
-        _ => None,
+        ValueKind::Table(table) => Some(table),
+        _ => {
+            complain(errors, value, key, format!("found {}; wanted a table: [{key}]", found(value)));
+            None
+        }
+    }
+}
+
+fn no_calls(settings: &Map<String, Value>, key: &str, errors: &mut ConfigErrors) {
+    if let Some(calls) = settings.get("calls") {
+        let message = "calls are a service's own; write them as [services.X.calls.C]";
+        complain(errors, calls, &join(key, "calls"), message);
+    }
+}
+
+/// Notes what is wrong with a value, where it is written.
+pub(super) fn complain(errors: &mut ConfigErrors, value: &Value, key: &str, message: impl Into<String>) {
+    match Mark::of(value) {
+        Some(Mark { origin, key }) => errors.add(origin, key, message),
+        None => errors.add("", key, message),
     }
 }

@@ -46,7 +46,8 @@ impl Runtime {
         // Held to the end: reloads come one after the other.
         let mut services = inner.services.write();
         let layers = inner.loader.layers().map_err(ReloadError::Config)?;
-        let (_, judged) = judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
+        let (_, _, judged) =
+            judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
         for one in &judged {
             if let Some(owned) = services.get(one.settings.name())
                 && !one.settings.is_of_kind(owned.kind())

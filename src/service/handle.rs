@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
 };
 
+use actix_rt::Arbiter;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
@@ -222,6 +223,15 @@ impl<D: Downstream> Shared<D> {
         }
     }
 
+    /// Sees to it that this thread has a seat, before a task is spawned whose calls need one: a task made with
+    /// `tokio::spawn` cannot tell whether its thread runs local tasks.
+    pub(crate) fn take_seat(self: &Arc<Self>) {
+        if self.shards.is_some() && threads::with_seat::<D, _>(self.state.id, |_| ()).is_none() {
+            // What stands against it, the attempt is told.
+            let _ = self.bring_keeper();
+        }
+    }
+
     /// Brings a keeper to the seat that serves this thread, making the seat if there is none.
     ///
     /// # Errors
@@ -297,11 +307,20 @@ impl<D: Downstream> Shared<D> {
     }
 
     /// Starts a keeper for a seat of this thread, unless it has one.
+    ///
+    /// An arbiter's thread is asked to rather than told: a task made with `tokio::spawn`, as a load is, runs there outside
+    /// of what can spawn local tasks.
     fn occupy(self: &Arc<Self>, seat: Arc<Seat<D>>) {
         if let Some(shards) = &self.shards
             && seat.claim()
         {
-            drop(actix_rt::spawn((shards.keep)(Arc::clone(self), seat)));
+            let (shared, keep) = (Arc::clone(self), shards.keep);
+            let start = move || drop(actix_rt::spawn(keep(shared, seat)));
+            match Arbiter::try_current() {
+                // One that has ended refuses; its thread makes no more calls.
+                Some(arbiter) => drop(arbiter.spawn_fn(start)),
+                None => start(),
+            }
         }
     }
 }

@@ -249,6 +249,7 @@ fn start<D: Downstream, C: Call<D>>(
     sharing: Sharing<C::Reply>,
 ) {
     state.metrics().loads.add_one();
+    service.take_seat();
     let plan = plan.of_load(state, state.environment.now());
     let landing = Landing {
         service: Arc::clone(service),

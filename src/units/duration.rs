@@ -56,14 +56,9 @@ impl de::Visitor<'_> for Visitor {
         f.write_str("a duration with its unit, such as \"30s\" or \"500ms\"")
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
-        Err(bare(number))
-    }
-
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-        let text = text.trim();
-        if let Ok(number @ 1..) = text.parse::<u64>() {
-            return Err(bare(number));
+        if text.ends_with(|end: char| end.is_ascii_digit()) && text.parse::<f64>().is_ok_and(|n| n != 0.0) {
+            return Err(unitless(text));
         }
         let duration = humantime::parse_duration(text)
             .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
@@ -74,11 +69,24 @@ impl de::Visitor<'_> for Visitor {
         }
         Ok(duration)
     }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
 }
 
-/// A number that lacks its unit.
-fn bare<E: de::Error>(number: impl fmt::Display) -> E {
-    E::custom(format_args!("{number} has no unit; write \"{number}s\" for seconds, or \"{number}ms\""))
+fn unitless<E: de::Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!(
+        "found the number {number}, and a duration needs its unit: write \"{number}s\" or \"{number}ms\""
+    ))
 }
 
 struct OptionVisitor;

@@ -77,11 +77,8 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_u64<E: de::Error>(self, share: u64) -> Result<Ratio, E> {
-        Ratio::new(share as f64).ok_or_else(|| match share {
-            ..=100 => {
-                E::custom(format_args!("{share} is no share from 0 to 1; for percent write \"{share}%\""))
-            }
-            _ => E::invalid_value(de::Unexpected::Unsigned(share), &self),
+        Ratio::new(share as f64).ok_or_else(|| {
+            E::custom(format_args!("{share} could mean {share}% or {share} times; write \"{share}%\""))
         })
     }
 

@@ -75,15 +75,21 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
-        Err(E::custom(format_args!(
-            "{number} has no unit; write \"{number}B\" for bytes, or a size such as \"64MiB\""
-        )))
+        Err(unitless(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<ByteSize, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<ByteSize, E> {
+        Err(unitless(number))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
         let text = text.trim();
-        if let Ok(number) = text.parse() {
-            return self.visit_u64(number);
+        if text.ends_with(|end: char| end.is_ascii_digit()) && text.parse::<f64>().is_ok() {
+            return Err(unitless(text));
         }
         UNITS
             .iter()
@@ -93,4 +99,10 @@ impl de::Visitor<'_> for Visitor {
             })
             .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }
+}
+
+fn unitless<E: de::Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!(
+        "found the number {number}, and a size needs its unit: write \"{number}B\" or \"{number}MiB\""
+    ))
 }

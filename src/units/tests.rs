@@ -30,10 +30,7 @@ fn ratios_are_read_from_percent_and_shares() {
     assert!(float(f64::NAN).is_err() && float(-0.1).is_err() && float(1.5).is_err());
     let whole = |share| Ratio::deserialize(U64Deserializer::<Error>::new(share));
     assert_eq!(whole(1), Ok(Ratio::ALL));
-    assert_eq!(
-        whole(2).expect_err("2 is above 1").to_string(),
-        "2 is no share from 0 to 1; for percent write \"2%\""
-    );
+    assert_eq!(whole(2).expect_err("2 is above 1").to_string(), "2 could mean 2% or 2 times; write \"2%\"");
     assert!(Ratio::deserialize(I64Deserializer::<Error>::new(-1)).is_err());
 }
 
@@ -63,7 +60,7 @@ fn sizes_carry_their_unit() {
     for written in ["", "B", "1.5MiB", "-1B", "1TiB", "18446744073709551615KiB", "MiB64"] {
         assert!(text::<ByteSize>(written).is_err(), "{written}");
     }
-    let bare = "10 has no unit; write \"10B\" for bytes, or a size such as \"64MiB\"";
+    let bare = "found the number 10, and a size needs its unit: write \"10B\" or \"10MiB\"";
     assert_eq!(text::<ByteSize>("10").expect_err("it has no unit").to_string(), bare);
     let number = ByteSize::deserialize(U64Deserializer::<Error>::new(10));
     assert_eq!(number.expect_err("it has no unit").to_string(), bare);
@@ -88,7 +85,7 @@ fn durations_carry_their_unit() {
     for written in ["", "soon", "-5s", "367d", "5", "99999999999999999999s", "5 5"] {
         assert!(seconds(written).is_err(), "{written}");
     }
-    let bare = "5 has no unit; write \"5s\" for seconds, or \"5ms\"";
+    let bare = "found the number 5, and a duration needs its unit: write \"5s\" or \"5ms\"";
     assert_eq!(seconds("5").expect_err("it has no unit").to_string(), bare);
     let number = duration::deserialize(U64Deserializer::<Error>::new(5));
     assert_eq!(number.expect_err("it has no unit").to_string(), bare);
