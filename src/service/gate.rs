@@ -208,15 +208,8 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let Some(mut signal) = self.signal.take() else { return };
-        // What was told and not heard: a place must be given up, a refusal not.
-        let refused = matches!(signal.try_recv(), Ok(Signal::Expired | Signal::Shed | Signal::Flushed));
-        if self.gate.bulkhead.cancel(self.ticket, refused) == Cancelled::Admitted {
-            // Told between the question and the cancelling, it may be a refusal all the same.
-            match signal.try_recv() {
-                Ok(Signal::Expired | Signal::Shed | Signal::Flushed) => {}
-                _ => self.gate.leave(self.call.environment.now()),
-            }
+        if self.signal.take().is_some() && self.gate.bulkhead.cancel(&self.ticket) == Cancelled::Admitted {
+            self.gate.leave(self.call.environment.now());
         }
     }
 }

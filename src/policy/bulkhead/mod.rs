@@ -8,10 +8,18 @@
 //! how many wait. The queue itself is under a lock. The two agree because whoever queues raises the count of the waiting
 //! under the lock, and only while all places are taken; and who leaves gives the place up by the fast path only while
 //! nobody waits, else takes the lock and hands it on. So there is never a free place beside a waiting call.
+//!
+//! Who waits is told outside of the lock, and may go away in that moment. So what became of a ticket is settled under the
+//! lock, by whoever takes it out of the queue: one that cancels learns for certain whether it has a place to give up, and
+//! places can neither leak nor be given up twice. What a retry brings of its earlier entry is a rank alone, which orders;
+//! which entry is meant is told by a serial number of its own, so that equal ranks do not push each other out.
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,27 +62,45 @@ pub struct Bulkhead<W> {
     word: AtomicU64,
     max_in_flight: AtomicU32,
     max_queue: AtomicU32,
-    ranks: AtomicU64,
-    queue: Mutex<BTreeMap<Ticket, Waiting<W>>>,
+    serials: AtomicU64,
+    queue: Mutex<BTreeMap<Place, Waiting<W>>>,
+}
+
+/// A place in the queue: the smaller, the sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    priority: u8,
+    rank: u64,
+    serial: u64,
 }
 
 #[derive(Debug)]
 struct Waiting<W> {
     waiter: W,
     deadline: Tick,
+    refused: Arc<AtomicBool>,
 }
 
-/// A place in the queue: the smaller, the sooner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+impl<W> Waiting<W> {
+    /// Takes it out of the queue without a place. Under the queue's lock, which orders it before any cancelling.
+    fn refuse(self) -> W {
+        self.refused.store(true, Ordering::Relaxed);
+        self.waiter
+    }
+}
+
+/// What a call that waits is known by.
+#[derive(Debug)]
 pub struct Ticket {
-    priority: u8,
-    rank: u64,
+    place: Place,
+    refused: Arc<AtomicBool>,
 }
 
 impl Ticket {
-    /// When the call first came. A retry that enters by it keeps its place among its equals.
-    pub fn rank(self) -> u64 {
-        self.rank
+    /// When the call first came to this bulkhead. A retry that enters by it keeps its place among its equals; it means
+    /// nothing to another bulkhead.
+    pub fn rank(&self) -> u64 {
+        self.place.rank
     }
 }
 
@@ -144,12 +170,13 @@ impl<W> Bulkhead<W> {
             word: AtomicU64::new(0),
             max_in_flight: AtomicU32::new(max_in_flight),
             max_queue: AtomicU32::new(max_queue),
-            ranks: AtomicU64::new(0),
+            serials: AtomicU64::new(0),
             queue: Mutex::default(),
         }
     }
 
     /// Lets a call in, or queues it. 0 is the highest priority; `rank` is that of an earlier entry, for a retry.
+    /// `waiter` is made only for a call that waits, under the lock, and must not panic.
     pub fn enter(
         &self,
         priority: u8,
@@ -179,30 +206,32 @@ impl<W> Bulkhead<W> {
             }
             let full = waiting(word) >= self.max_queue.load(Ordering::Relaxed);
             let less_important = full
-                .then(|| queue.last_key_value().map(|(ticket, _)| *ticket))
+                .then(|| queue.last_key_value().map(|(place, _)| *place))
                 .flatten()
                 .filter(|last| last.priority > priority);
             if full && less_important.is_none() {
                 return Entry::Full;
             }
             let shed = match less_important {
-                Some(last) => queue.remove(&last).map(|waiting| waiting.waiter),
+                Some(last) => queue.remove(&last).map(Waiting::refuse),
                 // Only while all places are taken: one that was given up meanwhile is ours instead.
                 None if self.swap(word, word + ONE_WAITING).is_err() => continue,
                 None => None,
             };
-            let rank = rank.unwrap_or_else(|| self.ranks.fetch_add(1, Ordering::Relaxed));
-            let ticket = Ticket { priority, rank };
-            queue.insert(ticket, Waiting { waiter: waiter(), deadline });
-            return Entry::Queued { ticket, shed };
+            let serial = self.serials.fetch_add(1, Ordering::Relaxed);
+            let place = Place { priority, rank: rank.unwrap_or(serial), serial };
+            let refused = Arc::new(AtomicBool::new(false));
+            queue.insert(place, Waiting { waiter: waiter(), deadline, refused: Arc::clone(&refused) });
+            return Entry::Queued { ticket: Ticket { place, refused }, shed };
         }
     }
 
-    /// Gives a place up: to the first who waits and still can, if any.
+    /// Gives a place up: to the first who waits and still can, if any. Only for who has one.
     pub fn leave(&self, now: Tick) -> Handed<W> {
         let mut handed = Handed { admitted: None, expired: Vec::new() };
         let mut word = self.word.load(Ordering::Acquire);
         while waiting(word) == 0 {
+            debug_assert!(in_flight(word) > 0, "a place was given up that nobody had");
             match self.swap(word, word - 1) {
                 Ok(()) => return handed,
                 Err(current) => word = current,
@@ -212,9 +241,13 @@ impl<W> Bulkhead<W> {
         // A limit that was lowered is reached by handing no places on.
         let may_hand_on = in_flight(self.word.load(Ordering::Acquire)) <= self.max_in_flight();
         while may_hand_on && handed.admitted.is_none() {
-            let Some((_, Waiting { waiter, deadline })) = queue.pop_first() else { break };
+            let Some((_, first)) = queue.pop_first() else { break };
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
-            if deadline > now { handed.admitted = Some(waiter) } else { handed.expired.push(waiter) }
+            if first.deadline > now {
+                handed.admitted = Some(first.waiter);
+            } else {
+                handed.expired.push(first.refuse());
+            }
         }
         if handed.admitted.is_none() {
             self.word.fetch_sub(1, Ordering::AcqRel);
@@ -222,12 +255,14 @@ impl<W> Bulkhead<W> {
         handed
     }
 
-    /// Stops waiting.
-    pub fn cancel(&self, ticket: Ticket, was_refused: bool) -> Cancelled {
-        if self.queue.lock().remove(&ticket).is_some() {
+    /// Stops waiting, for a call that has not heard what became of it. Whatever it is told after that is void; the answer
+    /// here holds.
+    pub fn cancel(&self, ticket: &Ticket) -> Cancelled {
+        let mut queue = self.queue.lock();
+        if queue.remove(&ticket.place).is_some() {
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
             Cancelled::Waiting
-        } else if was_refused {
+        } else if ticket.refused.load(Ordering::Relaxed) {
             Cancelled::Refused
         } else {
             Cancelled::Admitted
@@ -241,7 +276,7 @@ impl<W> Bulkhead<W> {
         }
         let mut queue = self.queue.lock();
         self.word.fetch_sub(queue.len() as u64 * ONE_WAITING, Ordering::AcqRel);
-        std::mem::take(&mut *queue).into_values().map(|waiting| waiting.waiter).collect()
+        std::mem::take(&mut *queue).into_values().map(Waiting::refuse).collect()
     }
 
     /// Changes the limits. Who has a place now that waited before is to be told.
