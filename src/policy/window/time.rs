@@ -10,7 +10,12 @@ use crate::units::Tick;
 /// reaches back between its length less one bucket's, and its length.
 ///
 /// A bucket's period and its failures and outcomes are one word, so that emptying it for a new period and counting into
-/// it cannot come between each other. A bucket counts up to two million outcomes, and stays there.
+/// it cannot come between each other. A thread that was held up for so long that its bucket has been taken for a newer
+/// period drops its outcome, rather than empty what is newer.
+///
+/// Bounds: a bucket counts up to two million outcomes, and stays there. Periods are told apart modulo 2^22 - 1: a bucket
+/// that nothing was written to for exactly that many periods or a multiple (of 1 s: 48 days), and that falls on the same
+/// place of the ring, would count what it held then.
 #[derive(Debug)]
 pub struct TimeWindow {
     width: u64,
@@ -28,6 +33,8 @@ struct Bucket {
 const BITS: u32 = 21;
 const MASK: u64 = (1 << BITS) - 1;
 const PERIODS: u64 = 1 << (64 - 2 * BITS);
+/// By how many rounds of the ring a thread may be late and be known for it.
+const LATE_ROUNDS: u64 = 8;
 
 impl TimeWindow {
     pub(super) fn new(length: Duration, buckets: u32) -> Self {
@@ -39,10 +46,39 @@ impl TimeWindow {
     pub(super) fn record(&self, failed: bool, slow: bool, now: Tick) {
         let period = now.as_nanos() / self.width;
         let bucket = &self.buckets[(period % self.buckets.len() as u64) as usize];
-        add(&bucket.counts, period, 1 | u64::from(failed) << BITS);
+        self.add(&bucket.counts, period, 1 | u64::from(failed) << BITS);
         if slow {
-            add(&bucket.slow, period, 1);
+            self.add(&bucket.slow, period, 1);
         }
+    }
+
+    /// Adds to a word, emptying it first if it is of an earlier period.
+    fn add(&self, word: &AtomicU64, period: u64, amount: u64) {
+        let stamp = stamp(period);
+        let mut current = word.load(Ordering::Relaxed);
+        loop {
+            let counts = of_period(current, period);
+            if counts & MASK == MASK || counts == 0 && self.is_later(current, period) {
+                return;
+            }
+            match word.compare_exchange_weak(
+                current,
+                stamp | (counts + amount),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// Whether a word is of a period that came a few rounds of the ring after this one. Not after any number of rounds:
+    /// in a word that was long idle, half of all periods would look later.
+    fn is_later(&self, word: u64, period: u64) -> bool {
+        let (found, own) = (word >> (2 * BITS), stamp(period) >> (2 * BITS));
+        let ahead = (found + PERIODS - 1 - own) % (PERIODS - 1);
+        found != 0 && (1..=LATE_ROUNDS * self.buckets.len() as u64).contains(&ahead)
     }
 
     pub(super) fn totals(&self, now: Tick) -> Totals {
@@ -76,25 +112,4 @@ fn stamp(period: u64) -> u64 {
 fn of_period(word: u64, period: u64) -> u64 {
     let stamp = stamp(period);
     if word & !(MASK | MASK << BITS) == stamp { word & (MASK | MASK << BITS) } else { 0 }
-}
-
-/// Adds to a word, emptying it first if it is of another period.
-fn add(word: &AtomicU64, period: u64, amount: u64) {
-    let stamp = stamp(period);
-    let mut current = word.load(Ordering::Relaxed);
-    loop {
-        let counts = of_period(current, period);
-        if counts & MASK == MASK {
-            return;
-        }
-        match word.compare_exchange_weak(
-            current,
-            stamp | (counts + amount),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => return,
-            Err(now) => current = now,
-        }
-    }
 }
