@@ -59,7 +59,9 @@ impl RetryBudget {
         let window = settings.window.max(Duration::from_secs(1));
         Self {
             share: (settings.ratio.get() * RETRY as f64).round() as u64,
-            floor: u64::from(settings.minimum_per_second.min(100_000)) * RETRY * window.as_secs().min(3600),
+            // A thousandth of a retry a millisecond is one a second.
+            floor: u64::from(settings.minimum_per_second.min(100_000))
+                * (window.as_millis().min(3_600_000) as u64),
             width: (window.as_nanos() / u128::from(SLOTS)).min(u128::from(u64::MAX)) as u64,
             slots: Default::default(),
         }
@@ -118,10 +120,59 @@ impl RetryBudget {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(ms: u64) -> Tick {
         Tick::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let settings = BudgetSettings::default();
+        assert_eq!((settings.ratio, settings.minimum_per_second), (Ratio::percent(20), 10));
+        assert_eq!(settings.window, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_window_of_a_second_and_a_half_has_a_floor_of_one_and_a_half_seconds() {
+        let window = Duration::from_millis(1_500);
+        let budget = RetryBudget::new(BudgetSettings { window, ..BudgetSettings::default() });
+        assert_eq!((0..100).filter(|_| budget.withdraw(at(0))).count(), 15);
+    }
+
+    proptest! {
+        /// Everything paid in and out is remembered with its time, and counts for as long as its tenth of the window.
+        #[test]
+        fn it_does_what_a_ledger_does(
+            steps in prop::collection::vec((0_u64..2_500, any::<bool>()), 1..500),
+            percent in 0_u8..=100,
+            minimum_per_second in 0_u32..4,
+        ) {
+            let settings =
+                BudgetSettings { ratio: Ratio::percent(percent), minimum_per_second, ..BudgetSettings::default() };
+            let budget = RetryBudget::new(settings);
+            let mut ledger: Vec<(u64, i64)> = Vec::new();
+            let mut now = 0;
+            for (wait, retries) in steps {
+                // Mostly many at once.
+                now += wait.saturating_sub(2_000);
+                let period = |ms: u64| ms / 1_000;
+                let balance = i64::from(minimum_per_second) * 10_000
+                    + ledger.iter().filter(|(at, _)| period(*at) + 10 > period(now)).map(|(_, n)| n).sum::<i64>();
+                if retries {
+                    prop_assert_eq!(budget.withdraw(at(now)), balance >= 1_000);
+                    if balance >= 1_000 {
+                        ledger.push((now, -1_000));
+                    }
+                } else {
+                    budget.deposit(at(now));
+                    ledger.push((now, i64::from(percent) * 10));
+                }
+                prop_assert!((0.0..=1.0).contains(&budget.left(at(now))));
+            }
+        }
     }
 
     #[test]
