@@ -13,7 +13,8 @@ use crate::units::Tick;
 /// it cannot come between each other. A thread that was held up for so long that its bucket has been taken for a newer
 /// period drops its outcome, rather than empty what is newer.
 ///
-/// Bounds: a bucket counts up to two million outcomes, and stays there. Periods are told apart modulo 2^22 - 1: a bucket
+/// Bounds: a bucket counts up to two million outcomes. When it is full it halves what it holds, and goes on: the shares
+/// stay, and a long window of a busy service does not go blind. Periods are told apart modulo 2^22 - 1: a bucket
 /// that nothing was written to for exactly that many periods or a multiple (of 1 s: 48 days), and that falls on the same
 /// place of the ring, would count what it held then.
 #[derive(Debug)]
@@ -46,6 +47,14 @@ impl TimeWindow {
     pub(super) fn record(&self, failed: bool, slow: bool, now: Tick) {
         let period = now.as_nanos() / self.width;
         let bucket = &self.buckets[(period % self.buckets.len() as u64) as usize];
+        if is_full(of_period(bucket.counts.load(Ordering::Relaxed), period)) {
+            // Before the others, and perhaps by two threads: for a moment too few are slow, never too many.
+            let halve = |word| {
+                let slow = of_period(word, period);
+                (slow != 0).then(|| stamp(period) | halved(slow))
+            };
+            let _ = bucket.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, halve);
+        }
         self.add(&bucket.counts, period, 1 | u64::from(failed) << BITS);
         if slow {
             self.add(&bucket.slow, period, 1);
@@ -57,9 +66,12 @@ impl TimeWindow {
         let stamp = stamp(period);
         let mut current = word.load(Ordering::Relaxed);
         loop {
-            let counts = of_period(current, period);
-            if counts & MASK == MASK || counts == 0 && self.is_later(current, period) {
+            let mut counts = of_period(current, period);
+            if counts == 0 && self.is_later(current, period) {
                 return;
+            }
+            if is_full(counts) {
+                counts = halved(counts);
             }
             match word.compare_exchange_weak(
                 current,
@@ -112,4 +124,35 @@ fn stamp(period: u64) -> u64 {
 fn of_period(word: u64, period: u64) -> u64 {
     let stamp = stamp(period);
     if word & !(MASK | MASK << BITS) == stamp { word & (MASK | MASK << BITS) } else { 0 }
+}
+
+fn is_full(counts: u64) -> bool {
+    counts & MASK == MASK
+}
+
+/// Half of each count.
+fn halved(counts: u64) -> u64 {
+    counts >> 1 & (MASK >> 1 | (MASK >> 1) << BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_bucket_keeps_its_shares_and_goes_on_counting() {
+        let window = TimeWindow::new(Duration::from_secs(600), 10);
+        let period = stamp(0);
+        window.buckets[0].counts.store(period | MASK | (MASK / 10) << BITS, Ordering::Relaxed);
+        window.buckets[0].slow.store(period | MASK / 4, Ordering::Relaxed);
+        window.record(false, false, Tick::ZERO);
+        let totals = window.totals(Tick::ZERO);
+        assert!((0.099..0.101).contains(&totals.error_ratio()), "{totals:?}");
+        assert!((0.249..0.251).contains(&totals.slow_ratio()), "{totals:?}");
+        for _ in 0..MASK / 2 {
+            window.record(true, false, Tick::ZERO);
+        }
+        let totals = window.totals(Tick::ZERO);
+        assert!((0.5..0.6).contains(&totals.error_ratio()), "it is not blind: {totals:?}");
+    }
 }
