@@ -7,7 +7,10 @@
 //! Lock-free, and nothing ticks.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +50,8 @@ pub struct RetryBudget {
     floor: u64,
     width: u64,
     /// By slot: the period in the upper half, thousandths paid in less those taken out in the lower, from 2^31 up.
-    slots: [AtomicU64; SLOTS as usize],
+    /// Made by the first call: an idle service has none.
+    slots: OnceLock<Box<[AtomicU64; SLOTS as usize]>>,
 }
 
 const ZERO: u64 = 1 << 31;
@@ -63,7 +67,7 @@ impl RetryBudget {
             floor: u64::from(settings.minimum_per_second.min(100_000))
                 * (window.as_millis().min(3_600_000) as u64),
             width: (window.as_nanos() / u128::from(SLOTS)).min(u128::from(u64::MAX)) as u64,
-            slots: Default::default(),
+            slots: OnceLock::new(),
         }
     }
 
@@ -91,11 +95,12 @@ impl RetryBudget {
     }
 
     fn balance(&self, now: Tick) -> i64 {
+        let Some(slots) = self.slots.get() else { return self.floor as i64 };
         let newest = now.as_nanos() / self.width;
         let oldest = (newest + 1).saturating_sub(SLOTS);
         let saved: i64 = (oldest..=newest)
             .map(|period| {
-                let word = self.slots[(period % SLOTS) as usize].load(Ordering::Relaxed);
+                let word = slots[(period % SLOTS) as usize].load(Ordering::Relaxed);
                 if word >> 32 == (period + 1) & HALF { (word & HALF) as i64 - ZERO as i64 } else { 0 }
             })
             .sum();
@@ -104,7 +109,7 @@ impl RetryBudget {
 
     fn change(&self, now: Tick, amount: i64) {
         let period = now.as_nanos() / self.width;
-        let slot = &self.slots[(period % SLOTS) as usize];
+        let slot = &self.slots.get_or_init(Box::default)[(period % SLOTS) as usize];
         let stamp = ((period + 1) & HALF) << 32;
         let mut word = slot.load(Ordering::Relaxed);
         loop {

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU8, AtomicU64, Ordering},
+};
 
 use super::Totals;
 
@@ -11,7 +14,9 @@ use super::Totals;
 /// would open a breaker. What is read is off by at most one outcome for each thread that is recording.
 #[derive(Debug)]
 pub struct CountWindow {
-    outcomes: Box<[AtomicU8]>,
+    calls: u32,
+    /// Made by the first outcome: most of many services are idle.
+    outcomes: OnceLock<Box<[AtomicU8]>>,
     next: AtomicU64,
     /// Calls, failures and slow ones, 21 bits each, so that they change together; each from `BIAS` up.
     totals: AtomicU64,
@@ -37,7 +42,8 @@ fn packed(outcome: u8) -> u64 {
 impl CountWindow {
     pub(super) fn new(calls: u32) -> Self {
         Self {
-            outcomes: (0..calls.max(1)).map(|_| AtomicU8::new(0)).collect(),
+            calls: calls.max(1),
+            outcomes: OnceLock::new(),
             next: AtomicU64::new(0),
             totals: AtomicU64::new(EMPTY),
         }
@@ -45,8 +51,9 @@ impl CountWindow {
 
     pub(super) fn record(&self, failed: bool, slow: bool) {
         let outcome = RECORDED | if failed { FAILED } else { 0 } | if slow { SLOW } else { 0 };
-        let place = self.next.fetch_add(1, Ordering::Relaxed) % self.outcomes.len() as u64;
-        let replaced = self.outcomes[place as usize].swap(outcome, Ordering::Relaxed);
+        let outcomes = self.outcomes.get_or_init(|| (0..self.calls).map(|_| AtomicU8::new(0)).collect());
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % outcomes.len() as u64;
+        let replaced = outcomes[place as usize].swap(outcome, Ordering::Relaxed);
         self.totals.fetch_add(packed(outcome).wrapping_sub(packed(replaced)), Ordering::Relaxed);
     }
 
@@ -57,7 +64,7 @@ impl CountWindow {
     }
 
     pub(super) fn clear(&self) {
-        for outcome in &self.outcomes {
+        for outcome in self.outcomes.get().into_iter().flatten() {
             let replaced = outcome.swap(0, Ordering::Relaxed);
             self.totals.fetch_sub(packed(replaced), Ordering::Relaxed);
         }
@@ -71,9 +78,9 @@ mod tests {
     #[test]
     fn a_thread_caught_between_ring_and_totals_makes_no_millions_of_failures() {
         let window = CountWindow::new(1);
-        // One thread has put its failure into the ring, and no more.
-        window.outcomes[0].swap(RECORDED | FAILED | SLOW, Ordering::Relaxed);
-        window.next.fetch_add(1, Ordering::Relaxed);
+        window.record(true, true);
+        // That thread has put its failure into the ring, and no more.
+        window.totals.store(EMPTY, Ordering::Relaxed);
         window.record(false, false);
         let totals = window.totals();
         assert_eq!((totals.calls, totals.failures, totals.slow), (0, 0, 0));

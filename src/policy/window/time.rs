@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,9 @@ use crate::units::Tick;
 #[derive(Debug)]
 pub struct TimeWindow {
     width: u64,
-    buckets: Box<[Bucket]>,
+    length: u32,
+    /// Made by the first outcome: most of many services are idle.
+    buckets: OnceLock<Box<[Bucket]>>,
 }
 
 #[derive(Debug, Default)]
@@ -41,12 +46,13 @@ impl TimeWindow {
     pub(super) fn new(length: Duration, buckets: u32) -> Self {
         let buckets = buckets.clamp(1, 1000);
         let width = (length.as_nanos() / u128::from(buckets)).clamp(1, u128::from(u64::MAX)) as u64;
-        Self { width, buckets: (0..buckets).map(|_| Bucket::default()).collect() }
+        Self { width, length: buckets, buckets: OnceLock::new() }
     }
 
     pub(super) fn record(&self, failed: bool, slow: bool, now: Tick) {
         let period = now.as_nanos() / self.width;
-        let bucket = &self.buckets[(period % self.buckets.len() as u64) as usize];
+        let buckets = self.buckets.get_or_init(|| (0..self.length).map(|_| Bucket::default()).collect());
+        let bucket = &buckets[(period % buckets.len() as u64) as usize];
         if is_full(of_period(bucket.counts.load(Ordering::Relaxed), period)) {
             // Before the others, and perhaps by two threads: for a moment too few are slow, never too many.
             let halve = |word| {
@@ -90,15 +96,16 @@ impl TimeWindow {
     fn is_later(&self, word: u64, period: u64) -> bool {
         let (found, own) = (word >> (2 * BITS), stamp(period) >> (2 * BITS));
         let ahead = (found + PERIODS - 1 - own) % (PERIODS - 1);
-        found != 0 && (1..=LATE_ROUNDS * self.buckets.len() as u64).contains(&ahead)
+        found != 0 && (1..=LATE_ROUNDS * u64::from(self.length)).contains(&ahead)
     }
 
     pub(super) fn totals(&self, now: Tick) -> Totals {
-        let newest = now.as_nanos() / self.width;
-        let oldest = (newest + 1).saturating_sub(self.buckets.len() as u64);
         let mut totals = Totals::default();
+        let Some(buckets) = self.buckets.get() else { return totals };
+        let newest = now.as_nanos() / self.width;
+        let oldest = (newest + 1).saturating_sub(buckets.len() as u64);
         for period in oldest..=newest {
-            let bucket = &self.buckets[(period % self.buckets.len() as u64) as usize];
+            let bucket = &buckets[(period % buckets.len() as u64) as usize];
             let counts = of_period(bucket.counts.load(Ordering::Relaxed), period);
             totals.calls += counts & MASK;
             totals.failures += (counts >> BITS) & MASK;
@@ -108,7 +115,7 @@ impl TimeWindow {
     }
 
     pub(super) fn clear(&self) {
-        for bucket in &self.buckets {
+        for bucket in self.buckets.get().into_iter().flatten() {
             bucket.counts.store(0, Ordering::Relaxed);
             bucket.slow.store(0, Ordering::Relaxed);
         }
@@ -132,7 +139,7 @@ fn is_full(counts: u64) -> bool {
 
 /// Half of each count.
 fn halved(counts: u64) -> u64 {
-    counts >> 1 & (MASK >> 1 | (MASK >> 1) << BITS)
+    (counts >> 1) & (MASK >> 1 | (MASK >> 1) << BITS)
 }
 
 #[cfg(test)]
@@ -142,9 +149,10 @@ mod tests {
     #[test]
     fn a_full_bucket_keeps_its_shares_and_goes_on_counting() {
         let window = TimeWindow::new(Duration::from_secs(600), 10);
-        let period = stamp(0);
-        window.buckets[0].counts.store(period | MASK | (MASK / 10) << BITS, Ordering::Relaxed);
-        window.buckets[0].slow.store(period | MASK / 4, Ordering::Relaxed);
+        window.record(false, false, Tick::ZERO);
+        let bucket = &window.buckets.get().expect("the first outcome made them")[0];
+        bucket.counts.store(stamp(0) | MASK | ((MASK / 10) << BITS), Ordering::Relaxed);
+        bucket.slow.store(stamp(0) | (MASK / 4), Ordering::Relaxed);
         window.record(false, false, Tick::ZERO);
         let totals = window.totals(Tick::ZERO);
         assert!((0.099..0.101).contains(&totals.error_ratio()), "{totals:?}");
