@@ -95,21 +95,25 @@ impl Blame {
 mod tests {
     use super::*;
 
+    /// The table of the module's doc, row by row.
     #[test]
     fn the_table_holds() {
-        use Blame::*;
-        use Reached::*;
-        for blame in [Overload, Caller, Local, Topology] {
-            assert_eq!(blame.breaker_verdict(), Verdict::Neutral, "{blame:?}");
+        use Retrying::*;
+        let rows = [
+            // Blame, verdict, fallback; retried if idempotent and it reached No, Maybe, Yes; and if not idempotent.
+            (Blame::Downstream, Verdict::Failure, true, [Later, Later, Later], [Later, Never, Never]),
+            (Blame::Overload, Verdict::Neutral, true, [Later, Later, Later], [Later, Later, Later]),
+            (Blame::Caller, Verdict::Neutral, false, [Never, Never, Never], [Never, Never, Never]),
+            (Blame::Local, Verdict::Neutral, true, [Later, Never, Never], [Later, Never, Never]),
+            (Blame::Topology, Verdict::Neutral, true, [AtOnce, AtOnce, AtOnce], [AtOnce, Never, Never]),
+        ];
+        for (blame, verdict, fallback, idempotent, once) in rows {
+            assert_eq!(blame.breaker_verdict(), verdict, "{blame:?}");
+            assert_eq!(blame.allows_fallback(), fallback, "{blame:?}");
+            for (index, reached) in [Reached::No, Reached::Maybe, Reached::Yes].into_iter().enumerate() {
+                assert_eq!(blame.retrying(true, reached), idempotent[index], "{blame:?}, {reached:?}");
+                assert_eq!(blame.retrying(false, reached), once[index], "{blame:?}, {reached:?}, once");
+            }
         }
-        assert_eq!(Downstream.breaker_verdict(), Verdict::Failure);
-        assert!(!Caller.allows_fallback());
-        assert_eq!(Downstream.retrying(false, Maybe), Retrying::Never);
-        assert_eq!(Downstream.retrying(true, Maybe), Retrying::Later);
-        assert_eq!(Downstream.retrying(false, No), Retrying::Later);
-        assert_eq!(Caller.retrying(true, No), Retrying::Never);
-        assert_eq!(Local.retrying(true, Maybe), Retrying::Never);
-        assert_eq!(Overload.retrying(false, Yes), Retrying::Later);
-        assert_eq!(Topology.retrying(true, Yes), Retrying::AtOnce);
     }
 }

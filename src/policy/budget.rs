@@ -7,7 +7,10 @@
 //! Lock-free, and nothing ticks.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,7 +50,8 @@ pub struct RetryBudget {
     floor: u64,
     width: u64,
     /// By slot: the period in the upper half, thousandths paid in less those taken out in the lower, from 2^31 up.
-    slots: [AtomicU64; SLOTS as usize],
+    /// Made by the first call: an idle service has none.
+    slots: OnceLock<Box<[AtomicU64; SLOTS as usize]>>,
 }
 
 const ZERO: u64 = 1 << 31;
@@ -59,9 +63,11 @@ impl RetryBudget {
         let window = settings.window.max(Duration::from_secs(1));
         Self {
             share: (settings.ratio.get() * RETRY as f64).round() as u64,
-            floor: u64::from(settings.minimum_per_second.min(100_000)) * RETRY * window.as_secs().min(3600),
+            // A thousandth of a retry a millisecond is one a second.
+            floor: u64::from(settings.minimum_per_second.min(100_000))
+                * (window.as_millis().min(3_600_000) as u64),
             width: (window.as_nanos() / u128::from(SLOTS)).min(u128::from(u64::MAX)) as u64,
-            slots: Default::default(),
+            slots: OnceLock::new(),
         }
     }
 
@@ -89,11 +95,12 @@ impl RetryBudget {
     }
 
     fn balance(&self, now: Tick) -> i64 {
+        let Some(slots) = self.slots.get() else { return self.floor as i64 };
         let newest = now.as_nanos() / self.width;
         let oldest = (newest + 1).saturating_sub(SLOTS);
         let saved: i64 = (oldest..=newest)
             .map(|period| {
-                let word = self.slots[(period % SLOTS) as usize].load(Ordering::Relaxed);
+                let word = slots[(period % SLOTS) as usize].load(Ordering::Relaxed);
                 if word >> 32 == (period + 1) & HALF { (word & HALF) as i64 - ZERO as i64 } else { 0 }
             })
             .sum();
@@ -102,7 +109,7 @@ impl RetryBudget {
 
     fn change(&self, now: Tick, amount: i64) {
         let period = now.as_nanos() / self.width;
-        let slot = &self.slots[(period % SLOTS) as usize];
+        let slot = &self.slots.get_or_init(Box::default)[(period % SLOTS) as usize];
         let stamp = ((period + 1) & HALF) << 32;
         let mut word = slot.load(Ordering::Relaxed);
         loop {
@@ -118,10 +125,59 @@ impl RetryBudget {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(ms: u64) -> Tick {
         Tick::ZERO.after(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let settings = BudgetSettings::default();
+        assert_eq!((settings.ratio, settings.minimum_per_second), (Ratio::percent(20), 10));
+        assert_eq!(settings.window, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_window_of_a_second_and_a_half_has_a_floor_of_one_and_a_half_seconds() {
+        let window = Duration::from_millis(1_500);
+        let budget = RetryBudget::new(BudgetSettings { window, ..BudgetSettings::default() });
+        assert_eq!((0..100).filter(|_| budget.withdraw(at(0))).count(), 15);
+    }
+
+    proptest! {
+        /// Everything paid in and out is remembered with its time, and counts for as long as its tenth of the window.
+        #[test]
+        fn it_does_what_a_ledger_does(
+            steps in prop::collection::vec((0_u64..2_500, any::<bool>()), 1..500),
+            percent in 0_u8..=100,
+            minimum_per_second in 0_u32..4,
+        ) {
+            let settings =
+                BudgetSettings { ratio: Ratio::percent(percent), minimum_per_second, ..BudgetSettings::default() };
+            let budget = RetryBudget::new(settings);
+            let mut ledger: Vec<(u64, i64)> = Vec::new();
+            let mut now = 0;
+            for (wait, retries) in steps {
+                // Mostly many at once.
+                now += wait.saturating_sub(2_000);
+                let period = |ms: u64| ms / 1_000;
+                let balance = i64::from(minimum_per_second) * 10_000
+                    + ledger.iter().filter(|(at, _)| period(*at) + 10 > period(now)).map(|(_, n)| n).sum::<i64>();
+                if retries {
+                    prop_assert_eq!(budget.withdraw(at(now)), balance >= 1_000);
+                    if balance >= 1_000 {
+                        ledger.push((now, -1_000));
+                    }
+                } else {
+                    budget.deposit(at(now));
+                    ledger.push((now, i64::from(percent) * 10));
+                }
+                prop_assert!((0.0..=1.0).contains(&budget.left(at(now))));
+            }
+        }
     }
 
     #[test]

@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let settings = CacheSettings::default();
+        assert_eq!((settings.mode, settings.per, settings.coalesce), (CacheMode::On, Per::Service, true));
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        assert_eq!((settings.ttl, settings.stale_if_error), (minutes(5), minutes(5)));
+        assert_eq!(settings.stale_while_revalidate, Duration::ZERO);
+        assert_eq!((settings.jitter, settings.max_entry), (Ratio::percent(10), ByteSize::mib(1)));
+    }
+
+    #[test]
     fn a_reply_goes_from_fresh_to_gone() {
         let settings = CacheSettings {
             ttl: Duration::from_secs(10),

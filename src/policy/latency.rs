@@ -1,7 +1,8 @@
 //! Durations, counted so that any quantile can be read with a bounded error.
 //!
 //! Buckets grow with the durations they hold: sixteen to each doubling, as in HdrHistogram. A quantile is at most a
-//! sixteenth (6.25 %) above the true one, from 64 ns to two minutes. Recording is two atomic additions.
+//! sixteenth (6.25 %) above the true one, from 1 us to two minutes; below that at most 64 ns. Recording is two atomic
+//! additions. A histogram has 3.5 KB.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -164,6 +165,29 @@ mod tests {
             assert_eq!(bucket_of(end_of(bucket)), bucket + 1);
         }
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn what_is_beyond_its_range_is_counted_at_its_end() {
+        let histogram = Histogram::default();
+        histogram.record(Duration::MAX);
+        histogram.record(Duration::ZERO);
+        assert_eq!(histogram.quantile(0.5), Some(Duration::from_nanos(64)));
+        let longest = histogram.quantile(1.0).map(|longest| longest.as_secs());
+        assert_eq!(longest, Some(137));
+        assert_eq!(histogram.quantile(f64::NAN), Some(Duration::from_nanos(64)));
+        assert_eq!(histogram.count_up_to(Duration::MAX), 2);
+    }
+
+    #[test]
+    fn a_reading_tells_what_came_since_an_earlier_one() {
+        let histogram = Histogram::default();
+        histogram.record(Duration::from_secs(1));
+        let earlier = Quantiles::of([&histogram]);
+        histogram.record(Duration::from_millis(1));
+        let since = Quantiles::of([&histogram]).since(&earlier);
+        assert_eq!(since.count(), 1);
+        assert!(since.at(1.0) < Some(Duration::from_millis(2)));
     }
 
     #[test]

@@ -17,3 +17,18 @@ pub mod retry;
 pub mod window;
 
 pub use mode::Mode;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle service costs: rings and slots are made by the first call.
+    #[test]
+    fn the_policies_of_an_idle_service_fit_into_512_bytes() {
+        let bytes = size_of::<breaker::Breaker>()
+            + size_of::<bulkhead::Bulkhead<Box<()>>>()
+            + size_of::<budget::RetryBudget>()
+            + size_of::<rate::Rate>();
+        assert!(bytes <= 512, "{bytes} bytes");
+    }
+}

@@ -82,7 +82,55 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let settings = RateSettings::default();
+        assert_eq!((settings.mode, settings.limit, settings.burst), (Mode::Enforce, 100, 100));
+        assert_eq!(settings.per, Duration::from_secs(1));
+    }
+
+    proptest! {
+        /// The same as a bucket that holds a burst of tokens and gets one back each interval.
+        #[test]
+        fn it_does_what_a_leaky_bucket_does(
+            waits in prop::collection::vec(0_u64..400, 1..300),
+            limit in 1_u32..20,
+            burst in 1_u32..10,
+        ) {
+            let rate = Rate::new(RateSettings { limit, burst, per: Duration::from_micros(1), ..RateSettings::default() });
+            let interval = 1_000 / u64::from(limit);
+            // In nanoseconds' worth of tokens.
+            let (mut now, mut tokens) = (0, u64::from(burst) * interval);
+            for wait in waits {
+                let wait = wait.saturating_sub(200);
+                now += wait;
+                tokens = (tokens + wait).min(u64::from(burst) * interval);
+                let taken = rate.take(Tick::from_nanos(now));
+                if tokens >= interval {
+                    prop_assert_eq!(taken, Ok(()));
+                    tokens -= interval;
+                } else {
+                    prop_assert_eq!(taken, Err(Duration::from_nanos(interval - tokens)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_take_no_more_than_there_is() {
+        let rate = Rate::new(RateSettings { burst: 1_000, ..RateSettings::default() });
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..1_000).filter(|_| rate.take(Tick::ZERO).is_ok()).count()))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum()
+        });
+        assert_eq!(taken, 1_000);
+    }
 
     #[test]
     fn a_burst_passes_and_then_one_an_interval() {

@@ -2,6 +2,9 @@
 //!
 //! After Erlang's supervisors, whose restart intensity ends the supervisor itself and so escalates. Here the service
 //! alone is failed: callers are told so at once, and a slow probe goes on for as long as it takes.
+//!
+//! What ends a failure, and the growth of the pauses, is a shard that lived for a whole window. Not that few ended in
+//! one: slow probes are few by themselves, and a service would be tried fast again and again while nothing got better.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -41,8 +44,13 @@ impl Default for RestartSettings {
 #[derive(Debug)]
 pub struct Restarts {
     settings: RestartSettings,
-    /// At most `intensity + 1` of them.
+    /// When it ended lately; no more than `intensity` of them.
     ends: VecDeque<Tick>,
+    /// How often it ended since it last lived for a window.
+    row: u32,
+    failed: bool,
+    /// Since when it lives.
+    opened: Option<Tick>,
 }
 
 /// What to do about a shard that ended, or whose pool could not be opened.
@@ -63,32 +71,41 @@ pub enum Next {
 impl Restarts {
     /// None yet.
     pub fn new(settings: RestartSettings) -> Self {
-        Self { settings, ends: VecDeque::new() }
+        Self { settings, ends: VecDeque::new(), row: 0, failed: false, opened: None }
     }
 
-    /// The shard ended now. Pauses are jittered by up to a quarter, downwards, so that shards do not restart in step.
+    /// The shard ended now, or its pool could not be opened. Pauses are jittered by up to a quarter, downwards, so that
+    /// shards do not restart in step.
     pub fn record(&mut self, now: Tick, random: u64) -> Next {
-        let settings = &self.settings;
-        while self.ends.front().is_some_and(|end| now.since(*end) > settings.window) {
+        let RestartSettings { backoff, backoff_max, intensity, window } = self.settings;
+        if self.opened.take().is_some_and(|opened| now.since(opened) > window) {
+            self.ends.clear();
+            (self.row, self.failed) = (0, false);
+        }
+        while self.ends.front().is_some_and(|end| now.since(*end) > window) {
             self.ends.pop_front();
         }
         self.ends.push_back(now);
-        if self.ends.len() > settings.intensity as usize {
+        self.row = self.row.saturating_add(1);
+        if self.ends.len() > intensity as usize {
+            self.failed = true;
             // Enough to know that it is one too many.
-            while self.ends.len() > settings.intensity as usize + 1 {
-                self.ends.pop_front();
-            }
-            return Next::Fail { probe_after: jittered(settings.backoff_max, random) };
+            self.ends.pop_front();
         }
-        let after = match self.ends.len() as u32 {
-            0 | 1 => Duration::ZERO,
-            ends => {
-                let doubled =
-                    settings.backoff.saturating_mul(1_u32.checked_shl(ends - 2).unwrap_or(u32::MAX));
-                jittered(doubled.min(settings.backoff_max), random)
+        let pause = match self.row {
+            _ if self.failed => jittered(backoff_max, random),
+            1 => Duration::ZERO,
+            row => {
+                let doubled = backoff.saturating_mul(1_u32.checked_shl(row - 2).unwrap_or(u32::MAX));
+                jittered(doubled.min(backoff_max), random)
             }
         };
-        Next::Restart { after }
+        if self.failed { Next::Fail { probe_after: pause } } else { Next::Restart { after: pause } }
+    }
+
+    /// Its pool was opened, and a shard lives from now on. How long the opening took is no part of its life.
+    pub fn opened(&mut self, now: Tick) {
+        self.opened = Some(now);
     }
 }
 
@@ -117,11 +134,78 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_window_forgives() {
+    fn a_shard_that_lived_for_a_window_is_forgiven() {
         let mut restarts = Restarts::new(RestartSettings::default());
         for i in 0..5 {
             restarts.record(at(i), 0);
         }
-        assert_eq!(restarts.record(at(61_000), 0), Next::Restart { after: Duration::ZERO });
+        restarts.opened(at(1_000));
+        assert_eq!(restarts.record(at(61_001), 0), Next::Restart { after: Duration::ZERO });
+    }
+
+    #[test]
+    fn a_failed_service_stays_failed_however_far_apart_its_probes_are() {
+        // The third probe used to find the first ends out of the window, and five fast restarts began anew.
+        let mut restarts = Restarts::new(RestartSettings::default());
+        let mut now = at(0);
+        let mut fails = 0;
+        for _ in 0..100 {
+            match restarts.record(now, u64::MAX / 2) {
+                Next::Restart { after } => {
+                    assert_eq!(fails, 0, "it was failed");
+                    now = now.after(after);
+                }
+                Next::Fail { probe_after } => {
+                    fails += 1;
+                    now = now.after(probe_after);
+                }
+            }
+        }
+        assert_eq!(fails, 95);
+        // To live for a moment is not enough; nor is it that opening it took long.
+        restarts.opened(now);
+        assert!(matches!(restarts.record(now.after(Duration::from_secs(1)), 0), Next::Fail { .. }));
+        let now = now.after(Duration::from_secs(1_000));
+        assert!(matches!(restarts.record(now, 0), Next::Fail { .. }));
+        restarts.opened(now);
+        assert_eq!(
+            restarts.record(now.after(Duration::from_secs(61)), 0),
+            Next::Restart { after: Duration::ZERO }
+        );
+    }
+
+    #[test]
+    fn pauses_grow_as_long_as_nothing_lives_even_if_few_end_in_a_window() {
+        let settings = RestartSettings {
+            backoff: Duration::from_secs(10),
+            window: Duration::from_secs(20),
+            ..RestartSettings::default()
+        };
+        let mut restarts = Restarts::new(settings);
+        let mut now = at(0);
+        let pauses: Vec<_> = (0..6)
+            .map(|_| match restarts.record(now, 0) {
+                Next::Restart { after } => {
+                    now = now.after(after);
+                    after.as_secs()
+                }
+                Next::Fail { .. } => panic!("so few in a window are borne"),
+            })
+            .collect();
+        assert_eq!(pauses, [0, 10, 20, 30, 30, 30]);
+    }
+
+    #[test]
+    fn none_are_borne_if_the_settings_say_so() {
+        let mut restarts = Restarts::new(RestartSettings { intensity: 0, ..RestartSettings::default() });
+        assert_eq!(restarts.record(at(0), 0), Next::Fail { probe_after: Duration::from_secs(30) });
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let settings = RestartSettings::default();
+        assert_eq!((settings.intensity, settings.window), (5, Duration::from_secs(60)));
+        assert_eq!(settings.backoff, Duration::from_millis(100));
+        assert_eq!(settings.backoff_max, Duration::from_secs(30));
     }
 }

@@ -170,6 +170,8 @@ impl RetrySettings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const FAILED: Failed = Failed {
@@ -180,6 +182,47 @@ mod tests {
         retry_after: None,
         remaining: Duration::from_secs(3),
     };
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        use RetryOn::*;
+        let retry = RetrySettings::default();
+        assert_eq!((retry.attempts, retry.jitter), (2, Jitter::Full));
+        assert_eq!(retry.on, [Connect, Reset, Timeout, Overload]);
+        assert_eq!((retry.backoff, retry.backoff_max), (Duration::from_millis(50), Duration::from_secs(1)));
+        assert_eq!(retry.retry_after_max, Duration::from_secs(30));
+    }
+
+    proptest! {
+        #[test]
+        fn no_pause_is_longer_than_its_cap_or_meets_the_deadline(
+            attempts in 0_u32..100,
+            random: u64,
+            remaining in 0_u64..3_000,
+            asked in prop::option::of(0_u64..60_000),
+            idempotent: bool,
+        ) {
+            let retry = RetrySettings { attempts: 50, ..RetrySettings::default() };
+            let remaining = Duration::from_millis(remaining);
+            let retry_after = asked.map(Duration::from_millis);
+            let failed = Failed { attempts, remaining, retry_after, idempotent, ..FAILED };
+            if let Decision::After(pause) = retry.judge(failed, random) {
+                prop_assert!(idempotent && attempts < 50 && pause < remaining);
+                prop_assert!(pause <= retry.backoff_max.max(retry_after.unwrap_or_default()));
+                prop_assert!(pause >= retry_after.unwrap_or_default());
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_from_nothing_from_half_or_not_at_all() {
+        let pause = |jitter, random| {
+            RetrySettings { jitter, ..RetrySettings::default() }.pause(1, random).as_millis()
+        };
+        assert_eq!((pause(Jitter::Full, 0), pause(Jitter::Full, u64::MAX / 2)), (0, 25));
+        assert_eq!((pause(Jitter::Equal, 0), pause(Jitter::Equal, u64::MAX)), (25, 50));
+        assert_eq!((pause(Jitter::None, 0), pause(Jitter::None, u64::MAX)), (50, 50));
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_jitter_only_shortens() {

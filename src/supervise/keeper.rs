@@ -132,6 +132,7 @@ impl<D: Downstream> Keeper<D> {
         let address = context.address();
         let shard = Shard { downstream: Rc::clone(&downstream), vitals: Rc::clone(&vitals) };
         let mut running = actix_rt::spawn(context.into_future(shard));
+        self.restarts.opened(self.service.state.environment.now());
         self.seat.set(Occupancy::Open(address));
         self.emit(What::PoolOpened { thread: Arc::clone(&self.seat.thread) });
         if std::mem::take(&mut self.failed) && self.service.state.recovered() {

@@ -4,18 +4,25 @@
 //! slow calls; after the reset time the first call that comes makes it half open and is its probe; enough good probes
 //! close it, one bad one opens it again, for longer. There is no timer: an idle breaker costs nothing.
 //!
-//! State, generation and probe slots are one atomic word. A permit carries the generation it was given in, so that an
-//! outcome which arrives after a change of state does not count: a success from before the outage closes nothing. A probe
-//! that never ends must not hold the gate for ever, so its slot is given anew after a time, under a new generation.
+//! State, generation and probe slots are one atomic word, which is all that an attempt looks at. Changes of state are made
+//! under a lock, together with the figures they went by, so that of two threads that see it time to open one does, and
+//! the other changes nothing; probe slots are taken and given back beside the lock. A permit carries the generation it was
+//! given in, so that an outcome which arrives after a change of state does not count: a success from before the outage
+//! closes nothing. (Between looking at the generation and counting there is a moment: a thread interrupted just there
+//! counts one outcome late.) A probe that never ends must not hold the gate for ever: when no slot was given out for a
+//! time, all are given anew, under a new generation.
 //!
 //! After closing, a flood is let through by a growing share: whoever has just come back with cold caches would otherwise
 //! be sent home by all that had waited. Up to `minimum_calls` in each tenth of the ramp always pass, so that a quiet
 //! service does not notice.
 //!
-//! In the closed state an attempt costs one load to admit, and one or two additions to record.
+//! In the closed state an attempt costs two loads to admit, and one addition to record; the sum over the window is taken
+//! only while there was a failure or a slow call in it.
 
+mod ramp;
 mod report;
 mod settings;
+mod word;
 
 use std::{
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -27,6 +34,10 @@ use parking_lot::Mutex;
 pub use report::{BreakerSnapshot, Cause, Rejected, State, Transition};
 pub use settings::{BreakerScope, BreakerSettings, SlowCall};
 
+use self::{
+    ramp::Ramp,
+    word::{MOST_PROBES, Word},
+};
 use super::{
     blame::Verdict,
     window::{Totals, Window, WindowSize},
@@ -40,29 +51,30 @@ pub struct Breaker {
     window: Window,
     word: AtomicU64,
     consecutive: AtomicU32,
-    last_failure: AtomicU64,
-    /// When the state last changed.
-    since: AtomicU64,
-    /// When the next probe is due.
+    /// When there was last a failure or a slow call; 0 for never.
+    trouble: AtomicU64,
+    /// When the first probe is due. Written before the state that it is of.
     until: AtomicU64,
-    /// Until when the ramp lasts; 0 without one.
-    ramp_until: AtomicU64,
-    /// The ramp's step in the upper half, the calls admitted in it in the lower.
-    ramp_step: AtomicU64,
+    /// When the probes are given up that are under way. Moved on before each is let through.
+    overdue: AtomicU64,
+    ramp: Ramp,
     rejected: AtomicU64,
-    random: AtomicU64,
     created: Tick,
-    opened: Mutex<Opened>,
+    history: Mutex<History>,
 }
 
-/// The figures it opened by.
-#[derive(Clone, Copy, Debug)]
-struct Opened {
+/// What the state came from.
+#[derive(Debug)]
+struct History {
+    /// When the state last changed.
+    since: Tick,
+    /// When it was last opened from closed, or closed.
     at: Tick,
     totals: Totals,
     cause: Cause,
-    /// How often since it was last closed.
+    /// How often it opened since it was last closed.
     count: u32,
+    random: u64,
 }
 
 /// Leave to make one attempt. It must be handed back to [`Breaker::record`], once.
@@ -73,34 +85,6 @@ pub struct Permit {
     probe: bool,
 }
 
-/// State, probes that succeeded, probes under way, generation; from the lowest bits up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word(u64);
-
-const FIELD: u64 = (1 << 10) - 1;
-
-impl Word {
-    fn new(state: State, generation: u64, under_way: u64, succeeded: u64) -> Self {
-        Self(state as u64 | succeeded.min(FIELD) << 3 | under_way.min(FIELD) << 13 | generation << 23)
-    }
-
-    fn state(self) -> State {
-        State::ALL[((self.0 & 7) as usize).min(State::ALL.len() - 1)]
-    }
-
-    fn succeeded(self) -> u64 {
-        self.0 >> 3 & FIELD
-    }
-
-    fn under_way(self) -> u64 {
-        self.0 >> 13 & FIELD
-    }
-
-    fn generation(self) -> u64 {
-        self.0 >> 23
-    }
-}
-
 impl Breaker {
     /// A closed breaker. `seed` is where its jitter comes from.
     pub fn new(settings: BreakerSettings, seed: u64, now: Tick) -> Self {
@@ -108,19 +92,19 @@ impl Breaker {
             window: Window::new(settings.window, settings.buckets),
             word: AtomicU64::new(Word::new(State::Closed, 0, 0, 0).0),
             consecutive: AtomicU32::new(0),
-            last_failure: AtomicU64::new(0),
-            since: AtomicU64::new(now.as_nanos()),
+            trouble: AtomicU64::new(0),
             until: AtomicU64::new(0),
-            ramp_until: AtomicU64::new(0),
-            ramp_step: AtomicU64::new(0),
+            overdue: AtomicU64::new(0),
+            ramp: Ramp::default(),
             rejected: AtomicU64::new(0),
-            random: AtomicU64::new(seed),
             created: now,
-            opened: Mutex::new(Opened {
+            history: Mutex::new(History {
+                since: now,
                 at: now,
                 totals: Totals::default(),
                 cause: Cause::Requested,
                 count: 0,
+                random: seed,
             }),
             settings,
         }
@@ -129,12 +113,12 @@ impl Breaker {
     /// Whether an attempt would be refused now; takes nothing. In a ramp it says yes, for only asking tells.
     ///
     /// # Errors
-    /// The refusal.
+    /// The refusal, which is counted.
     pub fn look(&self, now: Tick) -> Result<(), Rejected> {
         let word = self.word();
         match word.state() {
             State::Closed | State::Disabled => Ok(()),
-            State::Open if now.as_nanos() >= self.until.load(Ordering::Acquire) => Ok(()),
+            State::Open if self.is_due(now) => Ok(()),
             State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => Ok(()),
             state => Err(self.refuse(state, now)),
         }
@@ -144,39 +128,50 @@ impl Breaker {
     ///
     /// # Errors
     /// The refusal.
+    #[inline]
     pub fn admit(&self, now: Tick) -> Result<(Permit, Option<Transition>), Rejected> {
+        let word = self.word();
+        if word.state() == State::Closed {
+            let Self { settings, ramp, .. } = self;
+            if !ramp.passes(settings.ramp, settings.minimum_calls, now) {
+                return Err(self.refuse(State::Closed, now));
+            }
+            return Ok((Permit { generation: word.generation(), probe: false }, None));
+        }
+        self.admit_probe(now)
+    }
+
+    fn admit_probe(&self, now: Tick) -> Result<(Permit, Option<Transition>), Rejected> {
         loop {
             let word = self.word();
             let generation = word.generation();
             match word.state() {
-                State::Closed => {
-                    let ramp_until = self.ramp_until.load(Ordering::Relaxed);
-                    if ramp_until != 0 && !self.passes_ramp(Tick::from_nanos(ramp_until), now) {
-                        return Err(self.refuse(State::Closed, now));
-                    }
-                    return Ok((Permit { generation, probe: false }, None));
-                }
-                State::Disabled => return Ok((Permit { generation, probe: false }, None)),
-                // Open => HalfOpen
-                State::Open if now.as_nanos() >= self.until.load(Ordering::Acquire) => {
-                    let probing = Word::new(State::HalfOpen, generation + 1, 1, 0);
-                    if self.swap(word, probing) {
-                        let change = self.changed(State::Open, State::HalfOpen, Cause::ResetTimeout, now);
-                        return Ok((Permit { generation: generation + 1, probe: true }, Some(change)));
-                    }
-                }
+                State::Closed | State::Disabled => return Ok((Permit { generation, probe: false }, None)),
                 State::HalfOpen if self.has_slot(word) => {
-                    let probing =
-                        Word::new(State::HalfOpen, generation, word.under_way() + 1, word.succeeded());
-                    if self.swap(word, probing) {
+                    self.put_off(now);
+                    if self.swap(word, word.probe_began()) {
                         return Ok((Permit { generation, probe: true }, None));
+                    }
+                }
+                // Open => HalfOpen
+                State::Open if self.is_due(now) => {
+                    let mut history = self.history.lock();
+                    self.put_off(now);
+                    if self.turn(generation, State::HalfOpen, 1) {
+                        let change =
+                            self.changed(&mut history, word, State::HalfOpen, Cause::ResetTimeout, now);
+                        return Ok((Permit { generation: generation + 1, probe: true }, Some(change)));
                     }
                 }
                 // HalfOpen => HalfOpen: the probes never ended, others are let through.
                 State::HalfOpen if self.is_overdue(now) => {
-                    if self.swap(word, Word::new(State::HalfOpen, generation + 1, 1, 0)) {
-                        self.since.store(now.as_nanos(), Ordering::Release);
-                        return Ok((Permit { generation: generation + 1, probe: true }, None));
+                    let _history = self.history.lock();
+                    // Somebody else may have done it before us.
+                    if self.is_overdue(now) {
+                        self.put_off(now);
+                        if self.turn(generation, State::HalfOpen, 1) {
+                            return Ok((Permit { generation: generation + 1, probe: true }, None));
+                        }
                     }
                 }
                 state => return Err(self.refuse(state, now)),
@@ -185,6 +180,7 @@ impl Breaker {
     }
 
     /// Records an attempt's outcome, and gives its permit back. It does not count if the state has changed since.
+    #[inline]
     pub fn record(
         &self,
         permit: Permit,
@@ -200,70 +196,47 @@ impl Breaker {
         if permit.probe {
             return self.record_probe(&permit, verdict, slow, now);
         }
-        if word.state() != State::Closed {
+        if word.state() != State::Closed || verdict == Verdict::Neutral {
             return None;
         }
-        match verdict {
-            Verdict::Neutral => return None,
-            Verdict::Success => {
-                self.window.record(false, slow, now);
-                if self.consecutive.load(Ordering::Relaxed) != 0 {
-                    self.consecutive.store(0, Ordering::Relaxed);
-                }
-                if !slow && !self.has_failed_lately(now) {
-                    return None;
-                }
-            }
-            Verdict::Failure => {
-                self.window.record(true, slow, now);
-                self.consecutive.fetch_add(1, Ordering::Relaxed);
-                self.last_failure.store(now.as_nanos().max(1), Ordering::Relaxed);
-            }
+        let failed = verdict == Verdict::Failure;
+        self.window.record(failed, slow, now);
+        if failed {
+            self.consecutive.fetch_add(1, Ordering::Relaxed);
+        } else if self.consecutive.load(Ordering::Relaxed) != 0 {
+            self.consecutive.store(0, Ordering::Relaxed);
+        }
+        if failed || slow {
+            self.trouble.store(now.as_nanos().max(1), Ordering::Relaxed);
+        }
+        if !self.is_in_trouble(now) {
+            return None;
         }
         // Closed => Open
         let (cause, totals) = self.should_open(now)?;
-        self.open(word, cause, totals, now)
+        self.open(permit.generation, cause, totals, now)
     }
 
     fn record_probe(&self, permit: &Permit, verdict: Verdict, slow: bool, now: Tick) -> Option<Transition> {
         loop {
             let word = self.word();
-            if word.generation() != permit.generation || word.state() != State::HalfOpen {
+            if word.generation() != permit.generation {
                 return None;
             }
-            let (generation, under_way) = (word.generation(), word.under_way().saturating_sub(1));
             match verdict {
                 // HalfOpen => Open
                 Verdict::Failure => {
-                    if let Some(change) = self.open(word, Cause::ProbeFailed, self.window.totals(now), now) {
-                        return Some(change);
-                    }
+                    return self.open(permit.generation, Cause::ProbeFailed, self.window.totals(now), now);
                 }
                 Verdict::Success if slow => {
-                    if let Some(change) = self.open(word, Cause::SlowCalls, self.window.totals(now), now) {
-                        return Some(change);
-                    }
+                    return self.open(permit.generation, Cause::SlowCalls, self.window.totals(now), now);
                 }
                 // HalfOpen => Closed
                 Verdict::Success if word.succeeded() + 1 >= self.half_open_calls() => {
-                    self.window.clear();
-                    self.consecutive.store(0, Ordering::Relaxed);
-                    let ramp = self.settings.ramp;
-                    let ramp_until = if ramp.is_zero() { 0 } else { now.after(ramp).as_nanos() };
-                    self.ramp_until.store(ramp_until, Ordering::Relaxed);
-                    self.ramp_step.store(0, Ordering::Relaxed);
-                    if self.swap(word, Word::new(State::Closed, generation + 1, 0, 0)) {
-                        return Some(self.closed(State::HalfOpen, Cause::ProbesSucceeded, now));
-                    }
+                    return self.close(permit.generation, now);
                 }
-                Verdict::Success => {
-                    let probing = Word::new(State::HalfOpen, generation, under_way, word.succeeded() + 1);
-                    if self.swap(word, probing) {
-                        return None;
-                    }
-                }
-                Verdict::Neutral => {
-                    if self.swap(word, Word::new(State::HalfOpen, generation, under_way, word.succeeded())) {
+                Verdict::Success | Verdict::Neutral => {
+                    if self.swap(word, word.probe_ended(verdict == Verdict::Success)) {
                         return None;
                     }
                 }
@@ -283,47 +256,54 @@ impl Breaker {
 
     /// Closes it, and forgets what it saw.
     pub fn reset(&self, now: Tick) -> Option<Transition> {
-        self.window.clear();
-        self.consecutive.store(0, Ordering::Relaxed);
-        self.ramp_until.store(0, Ordering::Relaxed);
         self.force(State::Closed, now)
     }
 
     fn force(&self, state: State, now: Tick) -> Option<Transition> {
-        loop {
-            let word = self.word();
-            if word.state() == state {
-                return None;
-            }
-            if self.swap(word, Word::new(state, word.generation() + 1, 0, 0)) {
-                if state == State::Closed {
-                    return Some(self.closed(word.state(), Cause::Requested, now));
-                }
-                *self.opened.lock() =
-                    Opened { at: now, totals: self.window.totals(now), cause: Cause::Requested, count: 0 };
-                return Some(self.changed(word.state(), state, Cause::Requested, now));
-            }
+        let mut history = self.history.lock();
+        let word = self.word();
+        if state == State::Closed {
+            self.forget();
+            self.ramp.end();
         }
+        if word.state() == state {
+            return None;
+        }
+        if state == State::ForcedOpen {
+            self.rejected.store(0, Ordering::Relaxed);
+        }
+        let totals = self.window.totals(now);
+        self.turn(word.generation(), state, 0);
+        let change = if state == State::Closed {
+            self.closed(&mut history, word, Cause::Requested, now)
+        } else {
+            (history.at, history.totals) = (now, totals);
+            (history.cause, history.count) = (Cause::Requested, 0);
+            self.changed(&mut history, word, state, Cause::Requested, now)
+        };
+        Some(change)
     }
 
     /// The breaker as it is now.
     pub fn snapshot(&self, now: Tick) -> BreakerSnapshot {
+        let history = self.history.lock();
         let word = self.word();
         let totals = self.window.totals(now);
-        let until = Tick::from_nanos(self.until.load(Ordering::Relaxed));
-        let retry_after = if word.state() == State::Open { until.since(now) } else { Duration::ZERO };
         BreakerSnapshot {
             state: word.state(),
-            since_ms: now.since(self.since()).as_millis() as u64,
+            since_ms: now.since(history.since).as_millis() as u64,
             calls: totals.calls,
             failures: totals.failures,
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
             consecutive_failures: self.consecutive.load(Ordering::Relaxed),
             generation: word.generation(),
-            open_count: self.opened.lock().count,
+            open_count: history.count,
             rejected: self.rejected.load(Ordering::Relaxed),
-            retry_after_ms: retry_after.as_millis() as u64,
+            retry_after_ms: match word.state() {
+                State::Open => self.due().since(now).as_millis() as u64,
+                _ => 0,
+            },
         }
     }
 
@@ -352,8 +332,9 @@ impl Breaker {
         (totals.slow > 0 && totals.slow_ratio() >= slow.threshold.get()).then_some((Cause::SlowCalls, totals))
     }
 
-    fn has_failed_lately(&self, now: Tick) -> bool {
-        let last = self.last_failure.load(Ordering::Relaxed);
+    /// Whether there may be a failure or a slow call in the window.
+    fn is_in_trouble(&self, now: Tick) -> bool {
+        let last = self.trouble.load(Ordering::Relaxed);
         last != 0
             && match self.settings.window {
                 WindowSize::Time(length) => now.since(Tick::from_nanos(last)) <= length,
@@ -361,122 +342,141 @@ impl Breaker {
             }
     }
 
-    fn open(&self, word: Word, cause: Cause, totals: Totals, now: Tick) -> Option<Transition> {
-        let mut opened = self.opened.lock();
-        // Others may have opened it while this one waited: it must not stay open for longer by that.
-        if self.word() != word {
+    /// Opens it, unless `generation` is over.
+    fn open(&self, generation: u64, cause: Cause, totals: Totals, now: Tick) -> Option<Transition> {
+        let mut history = self.history.lock();
+        let word = self.word();
+        if word.generation() != generation {
             return None;
         }
-        let count = opened.count + 1;
-        // Before the state, for whoever sees it open must not find its time over.
-        self.until.store(now.after(self.reset_time(count)).as_nanos(), Ordering::Release);
-        if !self.swap(word, Word::new(State::Open, word.generation() + 1, 0, 0)) {
-            return None;
-        }
-        *opened = Opened { at: if count == 1 { now } else { opened.at }, totals, cause, count };
-        drop(opened);
-        if count == 1 {
+        history.count += 1;
+        (history.totals, history.cause) = (totals, cause);
+        if history.count == 1 {
+            history.at = now;
             self.rejected.store(0, Ordering::Relaxed);
         }
-        Some(self.changed(word.state(), State::Open, cause, now))
+        let reset_time = self.reset_time(&mut history);
+        self.until.store(now.after(reset_time).as_nanos(), Ordering::Release);
+        self.turn(generation, State::Open, 0);
+        Some(self.changed(&mut history, word, State::Open, cause, now))
     }
 
-    fn closed(&self, from: State, cause: Cause, now: Tick) -> Transition {
-        let opened = std::mem::replace(
-            &mut *self.opened.lock(),
-            Opened { at: now, totals: Totals::default(), cause, count: 0 },
-        );
-        Transition { lasted: now.since(opened.at), ..self.changed(from, State::Closed, cause, now) }
+    /// Closes it after its probes, unless `generation` is over.
+    fn close(&self, generation: u64, now: Tick) -> Option<Transition> {
+        let mut history = self.history.lock();
+        let word = self.word();
+        if word.generation() != generation {
+            return None;
+        }
+        self.forget();
+        self.ramp.begin(self.settings.ramp, now);
+        self.turn(generation, State::Closed, 0);
+        Some(self.closed(&mut history, word, Cause::ProbesSucceeded, now))
     }
 
-    fn changed(&self, from: State, to: State, cause: Cause, now: Tick) -> Transition {
-        let before = Tick::from_nanos(self.since.swap(now.as_nanos(), Ordering::AcqRel));
-        let Opened { totals, count, .. } = *self.opened.lock();
-        let until = Tick::from_nanos(self.until.load(Ordering::Acquire));
+    fn forget(&self) {
+        self.window.clear();
+        self.consecutive.store(0, Ordering::Relaxed);
+        self.trouble.store(0, Ordering::Relaxed);
+    }
+
+    /// Changes the state, with the history locked; `false` if `generation` is over. Only probes come and go meanwhile.
+    fn turn(&self, generation: u64, to: State, under_way: u64) -> bool {
+        loop {
+            let word = self.word();
+            if word.generation() != generation {
+                return false;
+            }
+            if self.swap(word, Word::new(to, generation + 1, under_way, 0)) {
+                return true;
+            }
+        }
+    }
+
+    fn closed(&self, history: &mut History, before: Word, cause: Cause, now: Tick) -> Transition {
+        let opened = std::mem::replace(&mut history.at, now);
+        (history.totals, history.cause, history.count) = (Totals::default(), cause, 0);
+        let change = self.changed(history, before, State::Closed, cause, now);
+        Transition { lasted: now.since(opened), ..change }
+    }
+
+    fn changed(&self, history: &mut History, before: Word, to: State, cause: Cause, now: Tick) -> Transition {
+        let since = std::mem::replace(&mut history.since, now);
+        let History { totals, count, .. } = *history;
+        let threshold = match (cause, &self.settings.slow_call) {
+            (Cause::SlowCalls, Some(slow)) => slow.threshold,
+            _ => self.settings.error_threshold,
+        };
         Transition {
-            from,
+            from: before.state(),
             to,
             cause,
-            generation: self.word().generation(),
+            generation: before.generation() + 1,
             calls: totals.calls,
             failures: totals.failures,
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
-            threshold: self.settings.error_threshold.get(),
-            retry_after: if to == State::Open { until.since(now) } else { Duration::ZERO },
-            lasted: now.since(before),
+            threshold: threshold.get(),
+            retry_after: if to == State::Open { self.due().since(now) } else { Duration::ZERO },
+            lasted: now.since(since),
             rejected: self.rejected.load(Ordering::Relaxed),
             open_count: count,
         }
     }
 
-    /// How long it stays open the `count`th time in a row.
-    fn reset_time(&self, count: u32) -> Duration {
+    /// How long it stays open now that it opened for the `history.count`th time in a row.
+    fn reset_time(&self, history: &mut History) -> Duration {
         let settings = &self.settings;
-        let growth = settings.reset_growth.max(1.0).powi(count.saturating_sub(1).min(64) as i32);
+        let growth = settings.reset_growth.max(1.0).powi(history.count.saturating_sub(1).min(64) as i32);
         let grown = (settings.reset_timeout.as_secs_f64() * growth)
             .min(settings.reset_max.max(settings.reset_timeout).as_secs_f64());
         // splitmix64, from 0 to 1.
-        let mut z = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        history.random = history.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = history.random;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let share = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
         Duration::from_secs_f64(grown * (1.0 + settings.reset_jitter.get() * (share - 0.5)))
     }
 
-    /// In a ramp: up to `minimum_calls` in each tenth of it pass, and of those above a share that grows from a tenth to all.
-    fn passes_ramp(&self, until: Tick, now: Tick) -> bool {
-        let left = until.since(now);
-        let ramp = self.settings.ramp;
-        if left.is_zero() || ramp.is_zero() {
-            self.ramp_until.store(0, Ordering::Relaxed);
-            return true;
-        }
-        let done = 1.0 - left.as_secs_f64() / ramp.as_secs_f64();
-        let step = (done * 10.0) as u64 + 1;
-        let mut current = self.ramp_step.load(Ordering::Relaxed);
-        let number = loop {
-            let number = if current >> 32 == step { current & u64::from(u32::MAX) } else { 0 };
-            let next = step << 32 | (number + 1).min(u64::from(u32::MAX));
-            match self.ramp_step.compare_exchange_weak(current, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break number,
-                Err(now) => current = now,
-            }
-        };
-        if number < u64::from(self.settings.minimum_calls) {
-            return true;
-        }
-        // Evenly spread: the whole part of number x share goes up by one for as many as pass.
-        let share = 0.1 + 0.9 * done;
-        ((number + 1) as f64 * share).floor() > (number as f64 * share).floor()
-    }
-
     fn half_open_calls(&self) -> u64 {
-        u64::from(self.settings.half_open_calls).clamp(1, FIELD)
+        u64::from(self.settings.half_open_calls).clamp(1, MOST_PROBES)
     }
 
     fn has_slot(&self, word: Word) -> bool {
         word.under_way() + word.succeeded() < self.half_open_calls()
     }
 
-    fn is_overdue(&self, now: Tick) -> bool {
-        now.since(self.since()) >= self.settings.half_open_timeout
+    fn due(&self) -> Tick {
+        Tick::from_nanos(self.until.load(Ordering::Acquire))
     }
 
+    fn is_due(&self, now: Tick) -> bool {
+        now >= self.due()
+    }
+
+    fn is_overdue(&self, now: Tick) -> bool {
+        now.as_nanos() >= self.overdue.load(Ordering::Acquire)
+    }
+
+    /// A probe is let through: it has the whole time. A thread that comes late with an earlier moment takes none away.
+    fn put_off(&self, now: Tick) {
+        let overdue = now.after(self.settings.half_open_timeout).as_nanos();
+        self.overdue.fetch_max(overdue, Ordering::AcqRel);
+    }
+
+    #[cold]
     fn refuse(&self, state: State, now: Tick) -> Rejected {
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        let Opened { totals, cause, .. } = *self.opened.lock();
+        let history = self.history.lock();
         let retry_after = match state {
-            State::Open => Tick::from_nanos(self.until.load(Ordering::Relaxed)).since(now),
-            State::HalfOpen => self.since().after(self.settings.half_open_timeout).since(now),
+            State::Open => self.due().since(now),
+            State::HalfOpen => Tick::from_nanos(self.overdue.load(Ordering::Acquire)).since(now),
             _ => Duration::ZERO,
         };
-        let since = now.since(self.since());
-        Rejected { state, retry_after, since, calls: totals.calls, failures: totals.failures, cause }
-    }
-
-    fn since(&self) -> Tick {
-        Tick::from_nanos(self.since.load(Ordering::Acquire))
+        let History { since, totals, cause, .. } = *history;
+        let Totals { calls, failures, .. } = totals;
+        Rejected { state, retry_after, since: now.since(since), calls, failures, cause }
     }
 
     fn word(&self) -> Word {

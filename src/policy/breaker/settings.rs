@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BreakerSettings {
-    /// Whether it decides.
+    /// Whether it decides. Default `enforce`.
     pub mode: Mode,
     /// What one breaker is for. Default the whole service.
     pub scope: BreakerScope,
@@ -32,14 +32,15 @@ pub struct BreakerSettings {
     pub reset_timeout: Duration,
     /// What that time grows by with each failed probe. Default 2.
     pub reset_growth: f64,
-    /// How long it stays open at most. Default 60 s.
+    /// How long it stays open at most, before the jitter. Default 60 s.
     #[serde(with = "duration")]
     pub reset_max: Duration,
-    /// By how much that time varies at random, so that a fleet does not probe in step. Default 10 %.
+    /// How far that time is spread at random around what it would be, so that a fleet does not probe in step. Default
+    /// 10 %: from 5 % less to 5 % more.
     pub reset_jitter: Ratio,
     /// Probes that must succeed to close it, and that are let through at once. Default 1.
     pub half_open_calls: u32,
-    /// How long a probe may hold the gate. Default 10 s.
+    /// How long after the last probe was let through those under way may hold the gate. Default 10 s.
     #[serde(with = "duration")]
     pub half_open_timeout: Duration,
     /// How long after closing only a growing share of a flood is let through. Default 10 s.

@@ -1,4 +1,9 @@
+use std::sync::atomic::AtomicBool;
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::{policy::Mode, units::Ratio};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -7,8 +12,7 @@ fn at(ms: u64) -> Tick {
 }
 
 fn breaker(change: impl FnOnce(&mut BreakerSettings)) -> Breaker {
-    let mut settings =
-        BreakerSettings { reset_jitter: crate::units::Ratio::NONE, ..BreakerSettings::default() };
+    let mut settings = BreakerSettings { reset_jitter: Ratio::NONE, ..BreakerSettings::default() };
     change(&mut settings);
     Breaker::new(settings, 7, Tick::ZERO)
 }
@@ -36,6 +40,9 @@ fn the_defaults_are_the_references() {
         (settings.half_open_calls, settings.half_open_timeout, settings.ramp),
         (1, 10 * SECOND, 10 * SECOND)
     );
+    assert_eq!((settings.mode, settings.scope), (Mode::Enforce, BreakerScope::Service));
+    assert_eq!((settings.slow_call, settings.warm_up), (None, Duration::ZERO));
+    assert_eq!(SlowCall::default(), SlowCall { duration: SECOND, threshold: Ratio::percent(50) });
 }
 
 #[test]
@@ -87,10 +94,9 @@ fn slow_calls_open_it() {
         let took = if i < 5 { 2 * SECOND } else { Duration::ZERO };
         change = breaker.record(permit, Verdict::Success, took, at(i)).or(change);
     }
-    assert_eq!(change.map(|change| change.cause), None, "a fast success is not the one that tips it");
-    let (permit, _) = breaker.admit(at(10)).expect("closed");
-    let change = breaker.record(permit, Verdict::Success, 2 * SECOND, at(10));
-    assert_eq!(change.map(|change| change.cause), Some(Cause::SlowCalls));
+    // The tenth is fast, and half of ten is too many.
+    let change = change.expect("5 of 10 were slow");
+    assert_eq!((change.cause, change.slow, change.threshold), (Cause::SlowCalls, 5, 0.5));
 }
 
 #[test]
@@ -183,6 +189,250 @@ fn it_can_be_forced_disabled_and_reset() {
 }
 
 #[test]
+fn it_does_not_open_while_it_warms_up() {
+    let breaker = breaker(|settings| settings.warm_up = SECOND);
+    for i in 0..20 {
+        assert_eq!(call(&breaker, Verdict::Failure, at(i)), None);
+    }
+    assert!(call(&breaker, Verdict::Failure, at(1_000)).is_some());
+}
+
+#[test]
+fn a_quiet_service_gets_a_call_through_whatever_the_minimum() {
+    let breaker = breaker(|settings| settings.minimum_calls = 0);
+    open(&breaker, at(0));
+    call(&breaker, Verdict::Success, at(30_000));
+    for second in 0..10 {
+        assert!(breaker.admit(at(30_000 + second * 1_000)).is_ok(), "one in each tenth of the ramp");
+    }
+}
+
+#[test]
+fn the_reset_time_is_spread_by_the_seed_and_by_no_more_than_the_jitter() {
+    let times: Vec<_> = (0..100)
+        .map(|seed| {
+            let breaker = Breaker::new(BreakerSettings::default(), seed, Tick::ZERO);
+            open(&breaker, at(0));
+            breaker.snapshot(at(0)).retry_after_ms
+        })
+        .collect();
+    assert!(times.iter().all(|ms| (28_500..=31_500).contains(ms)), "{times:?}");
+    assert!(times.iter().max() > times.iter().min().map(|ms| ms + 2_000).as_ref(), "{times:?}");
+}
+
+#[test]
+fn a_probe_let_through_late_has_its_whole_time() {
+    let breaker = breaker(|_| {});
+    open(&breaker, at(0));
+    let (first, _) = breaker.admit(at(30_000)).expect("a probe");
+    let _ = breaker.record(first, Verdict::Neutral, Duration::ZERO, at(39_000));
+    let (second, _) = breaker.admit(at(39_999)).expect("the slot is free");
+    let refused = breaker.admit(at(40_001)).expect_err("it was let through a moment ago");
+    assert_eq!(refused.retry_after, Duration::from_millis(9_998));
+    let change = breaker.record(second, Verdict::Success, Duration::ZERO, at(40_002));
+    assert_eq!(change.map(|change| change.to), Some(State::Closed));
+}
+
+#[test]
+fn several_probes_must_succeed_and_one_that_fails_is_enough() {
+    let breaker = breaker(|settings| settings.half_open_calls = 3);
+    open(&breaker, at(0));
+    let mut probes: Vec<_> = (0..3).map(|_| breaker.admit(at(30_000)).expect("a probe").0).collect();
+    assert!(breaker.admit(at(30_000)).is_err());
+    let mut end = |verdict| {
+        let probe = probes.pop().expect("three of them");
+        breaker.record(probe, verdict, Duration::ZERO, at(30_001)).map(|change| change.to)
+    };
+    assert_eq!(end(Verdict::Success), None);
+    assert_eq!(end(Verdict::Success), None);
+    assert_eq!(end(Verdict::Failure), Some(State::Open));
+}
+
+/// The machine as DESIGN tells it, remembering everything.
+struct Oracle {
+    settings: BreakerSettings,
+    state: State,
+    generation: u64,
+    outcomes: Vec<(Tick, bool, bool)>,
+    row: u32,
+    until: Tick,
+    overdue: Tick,
+    under_way: u32,
+    succeeded: u32,
+    count: i32,
+}
+
+/// What it gave leave for: in which generation, and whether as a probe.
+type Leave = (u64, bool);
+type Turn = Option<(State, State)>;
+
+impl Oracle {
+    fn turn(&mut self, to: State) -> Turn {
+        self.generation += 1;
+        (self.under_way, self.succeeded) = (0, 0);
+        Some((std::mem::replace(&mut self.state, to), to))
+    }
+
+    fn open(&mut self, now: Tick) -> Turn {
+        let grown = self.settings.reset_timeout.mul_f64(self.settings.reset_growth.powi(self.count));
+        self.until = now.after(grown.min(self.settings.reset_max));
+        self.count += 1;
+        self.turn(State::Open)
+    }
+
+    fn close(&mut self) -> Turn {
+        self.outcomes.clear();
+        (self.row, self.count) = (0, 0);
+        if self.state == State::Closed { None } else { self.turn(State::Closed) }
+    }
+
+    fn probe(&mut self, now: Tick) -> Leave {
+        self.under_way += 1;
+        self.overdue = now.after(self.settings.half_open_timeout);
+        (self.generation, true)
+    }
+
+    fn admit(&mut self, now: Tick) -> Option<(Leave, Turn)> {
+        match self.state {
+            State::Closed | State::Disabled => Some(((self.generation, false), None)),
+            State::Open if now >= self.until => {
+                let turn = self.turn(State::HalfOpen);
+                Some((self.probe(now), turn))
+            }
+            State::HalfOpen if self.under_way + self.succeeded < self.settings.half_open_calls => {
+                Some((self.probe(now), None))
+            }
+            State::HalfOpen if now >= self.overdue => {
+                let _ = self.turn(State::HalfOpen);
+                Some((self.probe(now), None))
+            }
+            _ => None,
+        }
+    }
+
+    fn record(&mut self, (generation, probe): Leave, verdict: Verdict, slow: bool, now: Tick) -> Turn {
+        if generation != self.generation || self.state == State::Disabled {
+            return None;
+        }
+        if probe {
+            self.under_way -= 1;
+            return match verdict {
+                Verdict::Neutral => None,
+                Verdict::Success if !slow => {
+                    self.succeeded += 1;
+                    if self.succeeded == self.settings.half_open_calls { self.close() } else { None }
+                }
+                _ => self.open(now),
+            };
+        }
+        if verdict == Verdict::Neutral {
+            return None;
+        }
+        self.outcomes.push((now, verdict == Verdict::Failure, slow));
+        self.row = if verdict == Verdict::Failure { self.row + 1 } else { 0 };
+        let WindowSize::Time(length) = self.settings.window else { panic!("a window over time") };
+        let width = length.as_nanos() as u64 / u64::from(self.settings.buckets);
+        let period = |at: Tick| at.as_nanos() / width;
+        let within: Vec<_> = self
+            .outcomes
+            .iter()
+            .filter(|(at, ..)| period(*at) + u64::from(self.settings.buckets) > period(now))
+            .collect();
+        let share = |of: usize| of as f64 / within.len() as f64;
+        let (failed, slow) =
+            (within.iter().filter(|(_, failed, _)| *failed).count(), within.iter().filter(|o| o.2).count());
+        let opens = self.row >= self.settings.consecutive_failures
+            || within.len() >= self.settings.minimum_calls as usize
+                && (failed > 0 && share(failed) >= 0.5 || slow > 0 && share(slow) >= 0.5);
+        if opens { self.open(now) } else { None }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Admit,
+    Record(usize, Verdict, bool),
+    Wait(u64),
+    ForceOpen,
+    Disable,
+    Reset,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let verdict =
+        prop_oneof![3 => Just(Verdict::Success), 3 => Just(Verdict::Failure), 1 => Just(Verdict::Neutral)];
+    let step = prop_oneof![
+        40 => Just(Step::Admit),
+        40 => (any::<usize>(), verdict, prop::bool::weighted(0.2)).prop_map(|(i, v, s)| Step::Record(i, v, s)),
+        15 => (0_u64..3_000).prop_map(Step::Wait),
+        3 => (10_000_u64..70_000).prop_map(Step::Wait),
+        1 => prop_oneof![Just(Step::ForceOpen), Just(Step::Disable)],
+        1 => Just(Step::Reset),
+    ];
+    prop::collection::vec(step, 1..300)
+}
+
+proptest! {
+    #[test]
+    fn it_does_what_the_oracle_says(steps in steps(), half_open_calls in 1_u32..4, row in 3_u32..8) {
+        let settings = BreakerSettings {
+            half_open_calls,
+            consecutive_failures: row,
+            reset_jitter: Ratio::NONE,
+            ramp: Duration::ZERO,
+            slow_call: Some(SlowCall::default()),
+            ..BreakerSettings::default()
+        };
+        let breaker = Breaker::new(settings.clone(), 1, Tick::ZERO);
+        let mut oracle = Oracle {
+            settings, state: State::Closed, generation: 0, outcomes: Vec::new(), row: 0, until: Tick::ZERO,
+            overdue: Tick::ZERO, under_way: 0, succeeded: 0, count: 0,
+        };
+        let turn = |change: Option<Transition>| change.map(|change| (change.from, change.to));
+        let mut permits: Vec<(Permit, Leave)> = Vec::new();
+        let mut now = Tick::ZERO;
+        for step in steps {
+            match step {
+                Step::Wait(ms) => now = now.after(Duration::from_millis(ms)),
+                Step::Admit => {
+                    let looked = breaker.look(now).is_ok();
+                    let expected = oracle.admit(now);
+                    let admitted = breaker.admit(now);
+                    prop_assert_eq!(looked, admitted.is_ok());
+                    prop_assert_eq!(expected.is_some(), admitted.is_ok());
+                    if let (Ok((permit, change)), Some((leave, expected))) = (admitted, expected) {
+                        prop_assert_eq!(turn(change), expected);
+                        permits.push((permit, leave));
+                    }
+                }
+                Step::Record(index, verdict, slow) if !permits.is_empty() => {
+                    let (permit, leave) = permits.swap_remove(index % permits.len());
+                    let elapsed = if slow { 2 * SECOND } else { Duration::ZERO };
+                    let change = breaker.record(permit, verdict, elapsed, now);
+                    prop_assert_eq!(turn(change), oracle.record(leave, verdict, slow, now));
+                }
+                Step::Record(..) => {}
+                Step::ForceOpen if oracle.state != State::ForcedOpen => {
+                    oracle.count = 0;
+                    prop_assert_eq!(turn(breaker.force_open(now)), oracle.turn(State::ForcedOpen));
+                }
+                Step::Disable if oracle.state != State::Disabled => {
+                    oracle.count = 0;
+                    prop_assert_eq!(turn(breaker.disable(now)), oracle.turn(State::Disabled));
+                }
+                Step::ForceOpen => prop_assert_eq!(breaker.force_open(now), None),
+                Step::Disable => prop_assert_eq!(breaker.disable(now), None),
+                Step::Reset => prop_assert_eq!(turn(breaker.reset(now)), oracle.close()),
+            }
+            let snapshot = breaker.snapshot(now);
+            prop_assert_eq!(snapshot.state, oracle.state);
+            prop_assert_eq!(snapshot.generation, oracle.generation);
+            prop_assert_eq!(snapshot.consecutive_failures, oracle.row);
+        }
+    }
+}
+
+#[test]
 fn threads_agree_on_one_probe() {
     for _ in 0..200 {
         let breaker = breaker(|_| {});
@@ -197,13 +447,97 @@ fn threads_agree_on_one_probe() {
 }
 
 #[test]
-fn who_comes_too_late_to_open_it_does_not_make_it_stay_open_for_longer() {
+fn of_two_that_see_it_time_to_open_the_second_changes_nothing() {
+    // It used to grow the reset time of the first, and so to double it.
     let breaker = breaker(|_| {});
+    let open = |now| breaker.open(0, Cause::ErrorRatio, Totals::default(), now);
+    assert!(open(at(0)).is_some());
+    assert_eq!(open(at(5)), None);
+    let snapshot = breaker.snapshot(at(0));
+    assert_eq!((snapshot.open_count, snapshot.retry_after_ms), (1, 30_000));
+}
+
+#[test]
+fn threads_that_fail_at_once_open_it_once_and_for_the_first_reset_time() {
+    for _ in 0..300 {
+        let breaker = breaker(|settings| settings.consecutive_failures = 1);
+        let go = AtomicBool::new(false);
+        let opened: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let (permit, _) = breaker.admit(at(0)).expect("closed");
+                    let (breaker, go) = (&breaker, &go);
+                    scope.spawn(move || {
+                        while !go.load(Ordering::Acquire) {
+                            std::hint::spin_loop();
+                        }
+                        usize::from(breaker.record(permit, Verdict::Failure, Duration::ZERO, at(0)).is_some())
+                    })
+                })
+                .collect();
+            go.store(true, Ordering::Release);
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum()
+        });
+        let snapshot = breaker.snapshot(at(0));
+        assert_eq!((opened, snapshot.open_count, snapshot.retry_after_ms), (1, 1, 30_000));
+    }
+}
+
+#[test]
+fn threads_lose_no_probe_and_make_one_chain_of_changes() {
+    let probes = 3;
+    let breaker = breaker(|settings| {
+        settings.half_open_calls = probes;
+        settings.ramp = Duration::ZERO;
+        settings.reset_growth = 1.0;
+        settings.half_open_timeout = Duration::from_secs(1_000_000);
+    });
+    let clock = AtomicU64::new(0);
+    let under_way = AtomicU32::new(0);
+    let mut changes: Vec<Transition> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4_u64)
+            .map(|thread| {
+                let (breaker, clock, under_way) = (&breaker, &clock, &under_way);
+                scope.spawn(move || {
+                    let mut changes = Vec::new();
+                    for i in 0..20_000_u64 {
+                        let now = at(clock.fetch_add(100, Ordering::Relaxed));
+                        let Ok((permit, change)) = breaker.admit(now) else { continue };
+                        changes.extend(change);
+                        let probe = permit.probe;
+                        let verdict = match (i + thread * 7) % 31 {
+                            // Bad times and good ones by turns.
+                            n if i / 1_000 % 2 == 0 && n % 3 != 0 => Verdict::Failure,
+                            n if n % 5 == 0 => Verdict::Neutral,
+                            _ => Verdict::Success,
+                        };
+                        if probe {
+                            let generation = permit.generation;
+                            let now_under_way = under_way.fetch_add(1, Ordering::SeqCst) + 1;
+                            // Later on, probes of a generation that has ended may be under way beside.
+                            if breaker.word().generation() == generation && generation == 2 {
+                                assert!(now_under_way <= probes, "{now_under_way} probes");
+                            }
+                            std::thread::yield_now();
+                            under_way.fetch_sub(1, Ordering::SeqCst);
+                        }
+                        changes.extend(breaker.record(permit, verdict, Duration::ZERO, now));
+                    }
+                    changes
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
+    });
+    changes.sort_by_key(|change| change.generation);
+    assert!(changes.len() > 10, "{} changes", changes.len());
+    let mut state = State::Closed;
+    for (change, generation) in changes.iter().zip(1..) {
+        assert_eq!((change.generation, change.from), (generation, state), "{change:?}");
+        state = change.to;
+    }
     let word = breaker.word();
-    let totals = Totals::default();
-    assert!(breaker.open(word, Cause::ErrorRatio, totals, at(0)).is_some());
-    assert!(breaker.open(word, Cause::ErrorRatio, totals, at(0)).is_none(), "it is open");
-    assert_eq!(breaker.snapshot(at(0)).retry_after_ms, 30_000);
+    assert_eq!((word.state(), word.under_way()), (state, 0), "no slot is lost");
 }
 
 #[test]

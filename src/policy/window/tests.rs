@@ -69,6 +69,49 @@ fn an_idle_window_is_empty_without_anything_ticking() {
 }
 
 #[test]
+fn a_thread_that_comes_late_empties_no_newer_bucket() {
+    let window = Window::new(WindowSize::Time(Duration::from_nanos(30)), 3);
+    for _ in 0..5 {
+        window.record(true, true, Tick::from_nanos(31));
+    }
+    window.record(false, false, Tick::from_nanos(1));
+    let totals = window.totals(Tick::from_nanos(31));
+    assert_eq!((totals.calls, totals.failures, totals.slow), (5, 5, 5));
+}
+
+#[test]
+fn a_bucket_that_was_long_idle_is_written_again() {
+    for idle in [1_u64 << 20, 1 << 21, (1 << 21) + 7, (1 << 22) - 1000, 1 << 40] {
+        let window = Window::new(WindowSize::Time(Duration::from_nanos(30)), 3);
+        window.record(true, false, Tick::ZERO);
+        let now = Tick::from_nanos(idle * 30);
+        window.record(false, false, now);
+        let totals = window.totals(now);
+        assert_eq!((totals.calls, totals.failures), (1, 0), "idle for {idle} rounds");
+    }
+}
+
+#[test]
+fn sizes_are_durations_or_calls() {
+    #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+    struct Settings {
+        window: WindowSize,
+    }
+    for (text, window) in [
+        ("window = \"10s\"", WindowSize::Time(Duration::from_secs(10))),
+        ("window = { calls = 100 }", WindowSize::Calls(100)),
+    ] {
+        let read: Settings = toml::from_str(text).expect("it is right");
+        assert_eq!(read, Settings { window });
+        let written = toml::to_string(&read).expect("it can be written");
+        assert_eq!(toml::from_str::<Settings>(&written).expect("as it was written"), read);
+    }
+    for wrong in ["10", "\"0s\"", "\"soon\"", "{ calls = 0 }", "{ calls = 1000001 }", "{}"] {
+        assert!(toml::from_str::<Settings>(&format!("window = {wrong}")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn threads_lose_no_outcome() {
     for size in [WindowSize::Time(Duration::from_secs(10)), WindowSize::Calls(100_000)] {
         let window = Window::new(size, 10);
