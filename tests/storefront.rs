@@ -2,9 +2,11 @@
 
 mod support;
 
-use std::{collections::BTreeMap, net::TcpStream};
+use std::{collections::BTreeMap, net::TcpStream, time::Duration};
 
+use seawall_testkit::Process;
 use support::example;
+use tokio::time::timeout;
 
 /// What the last line says, by name.
 fn summary(line: &str) -> BTreeMap<&str, u64> {
@@ -57,9 +59,46 @@ fn users_are_answered_whatever_happens_to_the_services() {
     let ports = ports(&output);
     assert_eq!(ports.len(), 4, "the shop and three services\n{output}");
     for port in ports {
-        let connected = TcpStream::connect(("127.0.0.1", port));
-        assert!(connected.is_err(), "something of it still listens on port {port}");
+        assert!(!listens(port), "something of it still listens on port {port}");
     }
+}
+
+fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+/// Starts it, and waits for a line with `event`: the process, and the ports of everything that it has started.
+async fn until(event: &str) -> (Process, Vec<u16>) {
+    let process = Process::spawn(example("storefront").args(["--for", "15s"]));
+    let mut ports = Vec::new();
+    for line in ["/health", "(users", "(prices", "(reviews"] {
+        ports.extend(self::ports(&process.wait_for_line(line).await));
+    }
+    process.wait_for_line(event).await;
+    (process, ports)
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_a_summary_and_its_services_too() {
+    let (process, ports) = until("SIGSTOP").await; // one of them is frozen
+    process.terminate();
+    assert!(process.wait_for_exit().await.success());
+    let line = process.wait_for_line("summary: ").await;
+    assert!(summary(&line)["calls"] > 0, "{line}");
+    assert!(ports.iter().all(|port| !listens(*port)), "something of it still listens");
+}
+
+#[tokio::test]
+async fn its_services_do_not_outlive_it_even_where_it_is_killed() {
+    let (process, ports) = until("curl").await;
+    assert!(ports.iter().all(|port| listens(*port)));
+    process.kill();
+    let gone = async {
+        while ports.iter().any(|port| listens(*port)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), gone).await.expect("a service of it goes on");
 }
 
 #[test]

@@ -72,7 +72,8 @@ pub(crate) struct Load {
     stop: watch::Sender<bool>,
     work: JoinHandle<()>,
     client: awc::Client,
-    shop: String,
+    /// The shop's address.
+    pub(crate) shop: String,
 }
 
 impl Load {

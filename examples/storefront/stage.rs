@@ -55,6 +55,7 @@ async fn run(length: Length) -> Result<(), Box<dyn Error>> {
                 Length::Serve => {
                     script::play(script::LENGTH, &mut services, &load, &screen).await?;
                     screen.event("script", "over; everything goes on until Ctrl-C");
+                    announce(&screen, &load.shop, &services);
                     std::future::pending().await
                 }
             }
@@ -68,6 +69,7 @@ async fn run(length: Length) -> Result<(), Box<dyn Error>> {
     let end = async {
         let tally = load.end().await;
         server.stop(true).await;
+        screen.table(&runtime.snapshot(), &tally);
         runtime.drain().await;
         screen.summary(&tally);
     };

@@ -86,9 +86,7 @@ impl State {
         }
         events.iter().for_each(|line| text.extend([line, "\n"]));
         // A line of the table that is wider than the terminal must not become two, or it could not be drawn over.
-        text.push_str("\x1b[?7l");
-        self.table.iter().for_each(|line| text.extend([line, "\n"]));
-        text.push_str("\x1b[?7h");
+        self.table.iter().for_each(|line| text.extend(["\x1b[?7l", line, "\x1b[?7h\n"]));
         self.drawn = self.table.len();
         write(format_args!("{text}"));
     }

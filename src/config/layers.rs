@@ -164,7 +164,7 @@ impl Layers {
         self.names(&["kinds"])
     }
 
-    /// One of the sections that are the runtime's own: `runtime`, `admin`, `telemetry`.
+    /// One of the sections that are the runtime's own: `runtime`, `telemetry`.
     pub fn section(&self, name: &str) -> Scope {
         Scope::new(name.to_owned(), Arc::clone(&self.tree), vec![written(&[name]), overridden(&[name])])
     }

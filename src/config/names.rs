@@ -35,7 +35,10 @@ pub(super) fn nearest<'a>(meant: &str, known: impl IntoIterator<Item = &'a str>)
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&fold(&shortened(meant)), &fold(name)), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        // A third of it may differ, as rustc has it; and something must be left of it.
+        .filter(|(distance, name)| {
+            *distance < name.len() && *distance <= 1.max(name.len().max(meant.len()) / 3)
+        })
         .min()
         .map(|(_, name)| name)
 }

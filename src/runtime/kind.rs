@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{builder::Loader, judge};
 use crate::{
+    call::Reason,
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
     service::{
@@ -364,7 +365,10 @@ impl<D: Downstream> Supervised for One<D> {
     }
 
     fn check_interval(&self) -> Duration {
-        self.current.lock().service.health.interval
+        match self.state().closed() {
+            Some(Reason::Removed | Reason::NotRunning) => Duration::ZERO,
+            _ => self.current.lock().service.health.interval,
+        }
     }
 
     fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

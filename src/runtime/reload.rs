@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{collections::HashSet, error::Error, fmt, sync::Arc};
 
 use super::{Runtime, judge};
 use crate::{config::ConfigErrors, supervise::Adopt, telemetry::What};
@@ -56,7 +56,7 @@ impl Runtime {
             }
         }
         let mut reloaded = Reloaded::default();
-        let kept: Vec<Arc<str>> = judged.iter().map(|one| Arc::clone(one.settings.name())).collect();
+        let kept: HashSet<Arc<str>> = judged.iter().map(|one| Arc::clone(one.settings.name())).collect();
         services.retain(|name, owned| {
             let stays = kept.contains(name);
             if !stays {

@@ -4,7 +4,9 @@ use super::wrong;
 
 /// Bad settings, each with what is said of it.
 fn catalogue(cases: &[&str]) -> String {
-    let told = cases.iter().map(|case| format!("{}\n\n{}\n", case.trim(), wrong(case, &[])));
+    let told = cases
+        .iter()
+        .map(|case| format!("{}\n\n{}\n", case.trim().replace(char::from(0), "NUL"), wrong(case, &[])));
     told.collect::<Vec<_>>().join("\n----------------------------------------\n")
 }
 
@@ -51,6 +53,7 @@ fn what_nobody_knows() {
         "[services.users]\nbreaker = { error_treshold = \"50%\" }",
         "[services.users.breaker]\nwindow = 1",
         "[services.users.tls]\nroot = \"system\"",
+        "[services.users]\npole = {}\nx = 1",
         "[defaults]\nattempt-timeout = \"1s\"\n[services.a]\n[services.b]",
         "[services.users.calls.GetUser]\npool = { max = 1 }",
         "[services.users]\n\"odd \\n key\" = 1",

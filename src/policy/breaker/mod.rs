@@ -235,10 +235,14 @@ impl Breaker {
             match verdict {
                 // HalfOpen => Open
                 Verdict::Failure => {
-                    return self.open(word, Cause::ProbeFailed, self.window.totals(now), now);
+                    if let Some(change) = self.open(word, Cause::ProbeFailed, self.window.totals(now), now) {
+                        return Some(change);
+                    }
                 }
                 Verdict::Success if slow => {
-                    return self.open(word, Cause::SlowCalls, self.window.totals(now), now);
+                    if let Some(change) = self.open(word, Cause::SlowCalls, self.window.totals(now), now) {
+                        return Some(change);
+                    }
                 }
                 // HalfOpen => Closed
                 Verdict::Success if word.succeeded() + 1 >= self.half_open_calls() => {
@@ -359,6 +363,10 @@ impl Breaker {
 
     fn open(&self, word: Word, cause: Cause, totals: Totals, now: Tick) -> Option<Transition> {
         let mut opened = self.opened.lock();
+        // Others may have opened it while this one waited: it must not stay open for longer by that.
+        if self.word() != word {
+            return None;
+        }
         let count = opened.count + 1;
         // Before the state, for whoever sees it open must not find its time over.
         self.until.store(now.after(self.reset_time(count)).as_nanos(), Ordering::Release);

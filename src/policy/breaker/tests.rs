@@ -195,3 +195,35 @@ fn threads_agree_on_one_probe() {
         assert_eq!(admitted, 1);
     }
 }
+
+#[test]
+fn who_comes_too_late_to_open_it_does_not_make_it_stay_open_for_longer() {
+    let breaker = breaker(|_| {});
+    let word = breaker.word();
+    let totals = Totals::default();
+    assert!(breaker.open(word, Cause::ErrorRatio, totals, at(0)).is_some());
+    assert!(breaker.open(word, Cause::ErrorRatio, totals, at(0)).is_none(), "it is open");
+    assert_eq!(breaker.snapshot(at(0)).retry_after_ms, 30_000);
+}
+
+#[test]
+fn a_probe_that_fails_while_another_succeeds_opens_it_all_the_same() {
+    for _ in 0..200 {
+        let breaker = breaker(|settings| settings.half_open_calls = 3);
+        open(&breaker, at(0));
+        let now = at(30_000);
+        let probes: Vec<_> = (0..3).map(|_| breaker.admit(now).expect("it is a probe").0).collect();
+        let start = std::sync::Barrier::new(probes.len());
+        std::thread::scope(|scope| {
+            for (number, probe) in probes.into_iter().enumerate() {
+                let (breaker, start) = (&breaker, &start);
+                let verdict = if number == 0 { Verdict::Failure } else { Verdict::Success };
+                scope.spawn(move || {
+                    start.wait();
+                    breaker.record(probe, verdict, Duration::ZERO, now);
+                });
+            }
+        });
+        assert_eq!(breaker.snapshot(now).state, State::Open);
+    }
+}

@@ -103,17 +103,6 @@ pub struct Handed<W> {
     pub expired: Vec<W>,
 }
 
-/// What a call was when it stopped waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// It waited.
-    Waiting,
-    /// It had a place by then, which it must give up.
-    Admitted,
-    /// It had been told that it has none.
-    Refused,
-}
-
 /// A bulkhead as it is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BulkheadSnapshot {
@@ -191,8 +180,12 @@ impl<W> Bulkhead<W> {
                 None if self.swap(word, word + ONE_WAITING).is_err() => continue,
                 None => None,
             };
-            let rank = rank.unwrap_or_else(|| self.ranks.fetch_add(1, Ordering::Relaxed));
-            let ticket = Ticket { priority, rank };
+            let next = || self.ranks.fetch_add(1, Ordering::Relaxed);
+            let mut ticket = Ticket { priority, rank: rank.unwrap_or_else(next) };
+            // A rank of another bulkhead's may be somebody's here, who must not lose his place by it.
+            while queue.contains_key(&ticket) {
+                ticket.rank = next();
+            }
             queue.insert(ticket, Waiting { waiter: waiter(), deadline });
             return Entry::Queued { ticket, shed };
         }
@@ -222,26 +215,26 @@ impl<W> Bulkhead<W> {
         handed
     }
 
-    /// Stops waiting.
-    pub fn cancel(&self, ticket: Ticket, was_refused: bool) -> Cancelled {
-        if self.queue.lock().remove(&ticket).is_some() {
+    /// Stops waiting; whether it still did. If not it was handed a place, or sent away, and is told so or was.
+    pub fn cancel(&self, ticket: Ticket) -> bool {
+        let waited = self.queue.lock().remove(&ticket).is_some();
+        if waited {
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
-            Cancelled::Waiting
-        } else if was_refused {
-            Cancelled::Refused
-        } else {
-            Cancelled::Admitted
         }
+        waited
     }
 
-    /// Sends all who wait away; they are to be told.
-    pub fn flush(&self) -> Vec<W> {
+    /// Sends away all who wait and are of those meant; they are to be told.
+    pub fn flush(&self, meant: impl Fn(&W) -> bool) -> Vec<W> {
         if waiting(self.word.load(Ordering::Acquire)) == 0 {
             return Vec::new();
         }
         let mut queue = self.queue.lock();
-        self.word.fetch_sub(queue.len() as u64 * ONE_WAITING, Ordering::AcqRel);
-        std::mem::take(&mut *queue).into_values().map(|waiting| waiting.waiter).collect()
+        let (flushed, stay): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut *queue).into_iter().partition(|(_, waiting)| meant(&waiting.waiter));
+        *queue = stay;
+        self.word.fetch_sub(flushed.len() as u64 * ONE_WAITING, Ordering::AcqRel);
+        flushed.into_values().map(|waiting| waiting.waiter).collect()
     }
 
     /// Changes the limits. Who has a place now that waited before is to be told.

@@ -54,6 +54,18 @@ fn a_retry_keeps_its_rank() {
     assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(1), "before 2, who came after it");
 }
 
+#[test]
+fn a_rank_that_somebody_has_takes_nobodys_place() {
+    let bulkhead = Bulkhead::new(1, 3);
+    let _ = enter(&bulkhead, 1, 0);
+    let Entry::Queued { ticket, .. } = enter(&bulkhead, 1, 1) else { panic!("it waits") };
+    assert!(matches!(bulkhead.enter(1, NEVER, Some(ticket.rank()), || 2), Entry::Queued { .. }));
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(1));
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(2));
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, None);
+    assert_eq!((bulkhead.snapshot().in_flight, bulkhead.snapshot().waiting), (0, 0));
+}
+
 /// The same, so simple that it is plainly right.
 #[derive(Default)]
 struct Model {
@@ -108,7 +120,7 @@ proptest! {
                 }
                 4 if !model.queue.is_empty() => {
                     let (_, _, id) = model.queue.remove(amount as usize % model.queue.len());
-                    prop_assert_eq!(bulkhead.cancel(tickets[&id], false), Cancelled::Waiting);
+                    prop_assert!(bulkhead.cancel(tickets[&id]));
                 }
                 5 => {
                     limit = amount;
@@ -147,7 +159,7 @@ fn threads_leave_no_place_taken_and_no_one_waiting() {
                         Entry::Queued { ticket, shed } => {
                             drop(shed);
                             if (i + thread) % 7 == 0 {
-                                bulkhead.cancel(ticket, admitted.recv().is_err()) == Cancelled::Admitted
+                                !bulkhead.cancel(ticket) && admitted.recv().is_ok()
                             } else {
                                 admitted.recv().is_ok()
                             }
