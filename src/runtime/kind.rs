@@ -14,7 +14,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::{builder::Loader, judge};
+use super::{loader::Loader, sense};
 use crate::{
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
@@ -144,10 +144,10 @@ impl<D: Downstream> Kind for KindOf<D> {
         let own = reader.read::<D::Settings>();
         reader.finish(&["calls"]);
         if let Some(service) = &service {
-            judge::service(service, &scope, errors);
+            sense::service(service, &scope, errors);
         }
         if let Some(defaults) = &defaults {
-            judge::call(defaults, &scope, errors);
+            sense::call(defaults, &scope, errors);
         }
         // Of calls whose service has errors, what is theirs is judged all the same.
         let pooled = service.as_ref().filter(|_| D::POOLED).map(|service| service.pool.max);
@@ -248,7 +248,7 @@ pub(super) fn read_call(
     let settings = reader.read::<CallSettings>();
     reader.finish(&[]);
     let mut settings = settings?;
-    judge::call(&settings, &scope, errors);
+    sense::call(&settings, &scope, errors);
     fit_to_pool(&mut settings, &scope, pooled);
     Some((scope, settings))
 }

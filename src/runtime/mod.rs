@@ -5,9 +5,11 @@ mod builder;
 mod drain;
 mod judge;
 mod kind;
+mod loader;
 mod metrics;
 mod mock;
 mod reload;
+mod sense;
 mod snapshot;
 
 use std::{fmt, sync::Arc};
@@ -29,8 +31,8 @@ use crate::{
     supervise::Supervisor,
     telemetry::EventStream,
 };
-use builder::Loader;
 use kind::{Kinds, Owned};
+use loader::Loader;
 
 /// All services of a process, or of a part of it. Cloning gives another handle to the same; when the last is dropped
 /// without a drain, calls under way are cut off.

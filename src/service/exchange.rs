@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
-use super::{CallState, admission::Admission, environment::UnderWay, load::Invalidation};
+use super::{CallState, admission::Admission, environment::UnderWay, invalidation::Invalidation};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},

@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 use super::{
     Rules, Seat, Sending, State,
     exchange::Exchange,
-    load,
+    invalidation, load,
     seat::{Dispatch, Occupancy, Request},
     threads::{self, Place},
 };
 use crate::{
-    call::{Call, CallError, Reason, TagWriter},
+    call::{self, Call, CallError, Reason, TagWriter},
     downstream::{Downstream, OpenContext, Shards},
     telemetry::{Cause, What},
     units::Tick,
@@ -108,7 +108,7 @@ impl<D: Downstream> Service<D> {
         });
         // From its first poll on it counts as under way: a drain that begins right after this waits for it.
         if sent.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending() {
-            crate::spawn(sent);
+            call::spawn(sent);
         }
     }
 
@@ -116,7 +116,7 @@ impl<D: Downstream> Service<D> {
     ///
     /// # Errors
     /// If the call itself is not right, as [`send`](Self::send) would say; or if replies to it are kept by tenant or
-    /// principal, and this is called outside of any [`Context`](crate::Context) that says whose is to be forgotten.
+    /// principal, and this is called outside of any [`Context`](crate::call::Context) that says whose is to be forgotten.
     pub fn invalidate<C: Call<D>>(&self, call: &C) -> Result<(), CallError> {
         load::forget(&self.shared, call)
     }
@@ -135,7 +135,7 @@ impl<D: Downstream> Service<D> {
     pub fn invalidate_tag(&self, tag: impl fmt::Display) {
         let mut writer = TagWriter::default();
         writer.tag(tag);
-        load::invalidate_tags(&self.shared.state, &writer);
+        invalidation::invalidate_tags(&self.shared.state, &writer);
     }
 
     /// Forgets all kept replies of this service.

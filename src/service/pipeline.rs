@@ -23,7 +23,7 @@ use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
-    load::Invalidation,
+    invalidation::Invalidation,
     seat::Dispatch,
 };
 use crate::{

@@ -14,7 +14,8 @@ use tracing::{Span, field};
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
-    load::{self, Invalidation, Looked, Stale},
+    invalidation::{self, Invalidation},
+    load::{self, Looked, Stale},
     pipeline::{self, Options, Plan},
     recover::IntoRecovery,
     shard::panic_text,
@@ -259,7 +260,7 @@ where
     F: Recover<C::Reply>,
 {
     let call = Arc::new(call);
-    plan.invalidation = load::invalidation(&shared, &*call);
+    plan.invalidation = invalidation::of_call(&shared, &*call);
     // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
     let voids = Voids(plan.invalidation.clone());
     let result = match (key, C::sharing()) {

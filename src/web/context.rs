@@ -16,7 +16,7 @@ use actix_web::{
 use tokio::time::Instant;
 
 use super::headers;
-use crate::Context;
+use crate::call::Context;
 
 /// Bytes of a tenant's or principal's name at most: it becomes part of cache keys.
 const LONGEST_NAME: usize = 256;

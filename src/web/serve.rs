@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{Runtime, runtime::Drained};
+use crate::runtime::{Drained, Runtime};
 
 /// How long handlers whose calls were cut off have to answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
