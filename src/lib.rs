@@ -32,9 +32,16 @@ pub mod service;
 mod supervise;
 pub mod telemetry;
 pub mod units;
+#[cfg(feature = "actix-web")]
+pub mod web;
 
 pub use call::{Answer, Call, CallError, Context, Origin, Priority, spawn, within};
 pub use downstream::{Downstream, Failure};
 pub use runtime::{Runtime, Services};
 pub use seawall_macros::Services;
 pub use service::{Sending, Service};
+
+/// The README's code, which compiles like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,6 @@
-//! What a call costs, beside what it is made of: `cargo run --release -p seawall-benches --bin costs`.
+//! What a call costs, beside what it is made of: `cargo run --release -p seawall-benches --bin costs [-- --quick]`.
 //!
 //! Each figure is the minimum over rounds that alternate between all rows, so that a noisy machine slows all alike.
-#![allow(clippy::print_stdout)] // Its output is the table.
 #![allow(clippy::disallowed_methods)] // It measures, by the real clock.
 
 use std::{
@@ -23,6 +22,7 @@ use seawall::{
     },
     units::Tick,
 };
+use seawall_benches::{Figure, Options};
 
 const ROUNDS: usize = 15;
 
@@ -153,76 +153,84 @@ kind = "ready"
 timeout = "3s"
 "#;
 
-fn main() {
-    actix_rt::System::new().block_on(async {
-        let runtime =
-            Runtime::builder().kind::<Ready>().parse(SETTINGS).expect("TOML").start().await.expect("right");
-        let ready: Service<Ready> = runtime.service("ready").expect("there");
-        let down: Service<Ready> = runtime.service("down").expect("there");
-        let bare = Bare.start();
-        ready.send(Get(1)).await.expect("it answers");
-        ready.send(Kept(1)).await.expect("it answers");
-        for _ in 0..10 {
-            let _ = down.send(Down).await;
-        }
-        assert!(down.send(Down).await.expect_err("it is open").is_rejection());
+fn main() -> Result<(), String> {
+    let options = Options::from_args()?;
+    options.report(&actix_rt::System::new().block_on(measure(&options)))
+}
 
-        let start = Tick::from_nanos(1);
-        let breaker = Breaker::new(BreakerSettings::default(), 1, start);
-        let of = |calls| {
-            let settings = BreakerSettings { window: WindowSize::Calls(calls), ..BreakerSettings::default() };
-            Breaker::new(settings, 1, start)
-        };
-        let (small, large) = (of(100), of(50_000));
-        let gate: Bulkhead<()> = Bulkhead::new(100, 100);
-        let admit_and_record = |breaker: &Breaker, i: u64| {
-            let now = Tick::from_nanos(1 + i * 100);
-            if let Ok((permit, _)) = breaker.admit(now) {
-                breaker.record(permit, Verdict::Success, Duration::ZERO, now);
-            }
-        };
+async fn measure(options: &Options) -> Vec<Figure> {
+    let runtime =
+        Runtime::builder().kind::<Ready>().parse(SETTINGS).expect("TOML").start().await.expect("right");
+    let ready: Service<Ready> = runtime.service("ready").expect("there");
+    let down: Service<Ready> = runtime.service("down").expect("there");
+    let bare = Bare.start();
+    ready.send(Get(1)).await.expect("it answers");
+    ready.send(Kept(1)).await.expect("it answers");
+    for _ in 0..10 {
+        let _ = down.send(Down).await;
+    }
+    assert!(down.send(Down).await.expect_err("it is open").is_rejection());
 
-        let mut rows = [
-            Row::new("breaker_ns", "<= 20"),
-            Row::new("window of 100 calls", ""),
-            Row::new("window of 50,000 calls", "as 100"),
-            Row::new("bulkhead: enter and leave", ""),
-            Row::new("clock: one reading", ""),
-            Row::new("actix: bare send", "peer"),
-            Row::new("call_ns", "<= 800"),
-            Row::new("call, 64 at once", ""),
-            Row::new("cache_hit_ns", "<= 150"),
-            Row::new("rejection_ns", "<= 100"),
-        ];
-        for _ in 0..ROUNDS {
-            let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
-            breaker_ns.turns(200_000, |i| admit_and_record(&breaker, i));
-            hundred.turns(200_000, |i| admit_and_record(&small, i));
-            many.turns(200_000, |i| admit_and_record(&large, i));
-            bulkhead.turns(200_000, |_| {
-                if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
-                    black_box(gate.leave(start));
-                }
-            });
-            clock.turns(200_000, |_| {
-                black_box(Instant::now());
-            });
-            send.round(50_000, |i| bare.send(Ping(i))).await;
-            call.round(50_000, |i| ready.send(Get(i))).await;
-            let began = Instant::now();
-            for _ in 0..500 {
-                futures(&ready).await;
+    let start = Tick::from_nanos(1);
+    let breaker = Breaker::new(BreakerSettings::default(), 1, start);
+    let of = |calls| {
+        let settings = BreakerSettings { window: WindowSize::Calls(calls), ..BreakerSettings::default() };
+        Breaker::new(settings, 1, start)
+    };
+    let (small, large) = (of(100), of(50_000));
+    let gate: Bulkhead<()> = Bulkhead::new(100, 100);
+    let admit_and_record = |breaker: &Breaker, i: u64| {
+        let now = Tick::from_nanos(1 + i * 100);
+        if let Ok((permit, _)) = breaker.admit(now) {
+            breaker.record(permit, Verdict::Success, Duration::ZERO, now);
+        }
+    };
+
+    let mut rows = [
+        Row::new("breaker_ns", "<= 20"),
+        Row::new("window of 100 calls", ""),
+        Row::new("window of 50,000 calls", ""),
+        Row::new("bulkhead: enter and leave", ""),
+        Row::new("clock: one reading", ""),
+        Row::new("actix: bare send", ""),
+        Row::new("call_ns", "<= 800"),
+        Row::new("call, 64 at once", ""),
+        Row::new("cache_hit_ns", "<= 150"),
+        Row::new("rejection_ns", "<= 100"),
+    ];
+    for _ in 0..options.rounds(ROUNDS) {
+        let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
+        breaker_ns.turns(200_000, |i| admit_and_record(&breaker, i));
+        hundred.turns(200_000, |i| admit_and_record(&small, i));
+        many.turns(200_000, |i| admit_and_record(&large, i));
+        bulkhead.turns(200_000, |_| {
+            if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
+                black_box(gate.leave(start));
             }
-            at_once.see(began.elapsed(), 500 * 64);
-            hit.round(50_000, |_| ready.send(Kept(1))).await;
-            rejection.round(50_000, |_| down.send(Down).fallback(|_| 7)).await;
+        });
+        clock.turns(200_000, |_| {
+            black_box(Instant::now());
+        });
+        send.round(50_000, |i| bare.send(Ping(i))).await;
+        call.round(50_000, |i| ready.send(Get(i))).await;
+        let began = Instant::now();
+        for _ in 0..500 {
+            futures(&ready).await;
         }
-        println!("{:32} {:>10}   goal", "", "ns");
-        for Row { name, goal, nanos } in rows {
-            println!("{name:32} {nanos:>10.1}   {goal}");
-        }
-        runtime.drain().await;
-    });
+        at_once.see(began.elapsed(), 500 * 64);
+        hit.round(50_000, |_| ready.send(Kept(1))).await;
+        rejection.round(50_000, |_| down.send(Down).fallback(|_| 7)).await;
+    }
+    runtime.drain().await;
+    let [_, hundred, many, _, _, send, ..] = &rows;
+    let (send, window_ratio) = (send.nanos, many.nanos / hundred.nanos);
+    let mut figures: Vec<_> =
+        rows.into_iter().map(|Row { name, goal, nanos }| Figure::new(name, nanos, "ns", goal)).collect();
+    for call in figures.iter_mut().filter(|figure| figure.name == "call_ns") {
+        *call = call.clone().beside("a bare actor's send", send);
+    }
+    figures.push(Figure::new("window_50k_ratio", window_ratio, "ratio", "1.0"));
+    figures
 }
 
 /// 64 calls at once.

@@ -30,21 +30,31 @@ pub(crate) struct Flight {
     landed: watch::Sender<Option<Result<Entry, CallError>>>,
 }
 
+/// Tells of a flight's end.
+pub(crate) type Landing = watch::Receiver<Option<Result<Entry, CallError>>>;
+
 /// What a caller finds at a key.
 pub(crate) enum Joined {
     /// Nobody loads it: the caller must, and land the flight.
     Lead(Arc<Flight>),
     /// Somebody does: wait for it.
-    Follow(watch::Receiver<Option<Result<Entry, CallError>>>),
+    Follow(Landing),
 }
 
 impl Flights {
-    /// Joins the load of `key`, unless `is_current` says that it began too early to be of use; then a new one takes its place.
+    /// The load of `key` that is under way, unless `is_current` says that it began too early to be of use.
+    pub(crate) fn follow(&self, key: &[u8], is_current: impl FnOnce(&Flight) -> bool) -> Option<Landing> {
+        let by_key = self.by_key.lock();
+        let flight = by_key.get(key).filter(|flight| !flight.is_outdated() && is_current(flight))?;
+        Some(flight.landed.subscribe())
+    }
+
+    /// Joins the load of `key` as [`follow`](Self::follow) does, or takes the lead of a new one.
     pub(crate) fn join(
         &self,
         key: &[u8],
         began: Generation,
-        tags: impl FnOnce() -> Option<Arc<[u64]>>,
+        tags: Option<Arc<[u64]>>,
         is_current: impl FnOnce(&Flight) -> bool,
     ) -> Joined {
         let mut by_key = self.by_key.lock();
@@ -56,7 +66,7 @@ impl Flights {
         }
         let flight = Arc::new(Flight {
             began,
-            tags: tags(),
+            tags,
             outdated: AtomicBool::new(false),
             landed: watch::Sender::new(None),
         });
@@ -109,7 +119,7 @@ impl Flight {
     }
 
     /// Waits for it as any other does.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Result<Entry, CallError>>> {
+    pub(crate) fn watch(&self) -> Landing {
         self.landed.subscribe()
     }
 }

@@ -1,11 +1,13 @@
 use std::{collections::BTreeSet, error::Error, fmt};
 
+use super::Origin;
+
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
-    /// Where: `config/default.toml:12:9`, a variable's name, or empty where it is nowhere.
-    pub place: String,
-    /// The key that it is about: `services.users.timeout`.
+    /// Where it is written; [`Origin::BuiltIn`] where it is written nowhere.
+    pub origin: Origin,
+    /// The key that it is about, in full: `services.users.timeout`. Empty where it is about a whole file.
     pub key: String,
     /// What was found, what is allowed, and what to do.
     pub message: String,
@@ -13,19 +15,23 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.place, &self.key] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
+        let Self { origin, key, message } = self;
+        write!(f, "error: {message}")?;
+        match (origin, key.as_str()) {
+            (Origin::BuiltIn, "") => Ok(()),
+            (Origin::BuiltIn, key) => write!(f, "\n  --> {key}"),
+            (origin, "") => write!(f, "\n  --> {origin}"),
+            (origin, key) => write!(f, "\n  --> {origin}: {key}"),
         }
-        f.write_str(&self.message)
     }
 }
 
 /// Everything that is wrong with the settings, at once.
+///
+/// Shown, each is a block of its own: what is wrong, and below it where, and which key. They are sorted by place, and
+/// the same mistake, met by every service that inherits it, is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors {
-    // Sorted by place; the same mistake, met in several scopes, is one.
     diagnostics: BTreeSet<Diagnostic>,
 }
 
@@ -35,9 +41,10 @@ impl ConfigErrors {
         Self::default()
     }
 
-    /// Adds one.
-    pub fn add(&mut self, place: impl Into<String>, key: impl Into<String>, message: impl Into<String>) {
-        self.diagnostics.insert(Diagnostic { place: place.into(), key: key.into(), message: message.into() });
+    /// Adds one. [`Scope::error`](super::Scope::error) finds the place by itself.
+    pub fn add(&mut self, origin: impl Into<Origin>, key: impl Into<String>, message: impl Into<String>) {
+        let (origin, key, message) = (origin.into(), key.into(), message.into());
+        self.diagnostics.insert(Diagnostic { origin, key, message });
     }
 
     /// Adds all of another's.
@@ -48,6 +55,11 @@ impl ConfigErrors {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.diagnostics.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.diagnostics.len()
     }
 
     /// Each of them, by place.
@@ -62,16 +74,21 @@ impl ConfigErrors {
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
+
+    /// Whether something is wrong with `key` already.
+    pub(super) fn is_about(&self, origin: &Origin, key: &str) -> bool {
+        self.diagnostics.iter().any(|known| known.key == key && known.origin == *origin)
+    }
 }
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.diagnostics.len() {
-            1 => f.write_str("the settings have an error:")?,
-            count => write!(f, "the settings have {count} errors:")?,
+            1 => f.write_str("the settings have an error")?,
+            count => write!(f, "the settings have {count} errors")?,
         }
         for diagnostic in &self.diagnostics {
-            write!(f, "\n  {diagnostic}")?;
+            write!(f, "\n{diagnostic}")?;
         }
         Ok(())
     }

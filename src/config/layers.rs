@@ -1,34 +1,68 @@
-use std::{fs, io, io::Read as _, path::Path};
+use std::{path::Path, sync::Arc};
 
-use config::{Config, Map, Source, Value, ValueKind};
+use config::{Map, Value, ValueKind};
+use serde::Serialize;
 
 use super::{
     Scope,
     diagnostics::ConfigErrors,
-    names::{Names, unknown},
-    text,
-    variables::{self, Known},
+    files,
+    merge::{beaten, merge},
+    names::Names,
+    origin::Origin,
+    path,
+    plain::plain,
+    scope::{Part, Table, key_of},
+    shape, text, variables,
 };
 
-/// The sections that settings have.
-pub(super) const TOP_LEVEL: [&str; 6] = ["runtime", "admin", "telemetry", "defaults", "kinds", "services"];
-
-/// The largest settings file, in bytes.
-const LARGEST: u64 = 1 << 20;
-
-/// Settings of several sources, merged, each value knowing its place.
+/// Settings of several sources, merged, each value knowing its origin.
 ///
-/// Loading is a pure function of its arguments and the files, so that a reload is loading again.
+/// Loading is a pure function of its arguments and the files, so that a reload is loading again. A clone shares all.
+///
+/// ```
+/// use seawall::config::{ConfigErrors, Layers, Names};
+///
+/// #[derive(Default, serde::Deserialize)]
+/// #[serde(default)]
+/// struct Settings {
+///     #[serde(with = "seawall::units::duration")]
+///     timeout: std::time::Duration,
+/// }
+///
+/// let variables = [("SEAWALL__SERVICES__USERS__TIMEOUT".to_owned(), "5s".to_owned())];
+/// let layers = Layers::parse("[services.users]\ntimeout = \"3s\"", variables, &Names::default())?;
+///
+/// let scope = layers.service("users", "http", "")?;
+/// let mut errors = ConfigErrors::new();
+/// let mut reader = scope.reader(&mut errors);
+/// let settings: Option<Settings> = reader.read();
+/// reader.finish(&[]);
+/// let settings = errors.or(settings)?.unwrap_or_default();
+///
+/// assert_eq!(settings.timeout.as_secs(), 5);
+/// assert_eq!(scope.origin("timeout").to_string(), "variable SEAWALL__SERVICES__USERS__TIMEOUT");
+/// # Ok::<(), ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    merged: Map<String, Value>,
-    /// The strongest last.
-    layers: Vec<Map<String, Value>>,
+    tree: Arc<Tree>,
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    /// What files and variables say.
+    pub(super) merged: Map<String, Value>,
+    /// What they said and does not count, for a stronger one said otherwise; the strongest last.
+    pub(super) beaten: Vec<Map<String, Value>>,
+    /// What code says at run time.
+    pub(super) overrides: Map<String, Value>,
 }
 
 impl Layers {
     /// Loads `default.toml`, `{environment}.toml` and `local.toml` of a directory, then the variables `SEAWALL__...`. A
-    /// file that is not there is no error, unless the environment that was asked for has none, or there is none at all.
+    /// file that is not there is no error, unless it is the environment's that was asked for, or there is none at all.
     ///
     /// # Errors
     /// Everything that is wrong with where they are and how they are written. What they say is judged when it is read.
@@ -39,39 +73,8 @@ impl Layers {
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::new();
-        let mut files = vec!["default".to_owned(), "local".to_owned()];
-        if let Some(environment) = environment.filter(|environment| !environment.is_empty()) {
-            if environment.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
-                files.insert(1, environment.to_owned());
-            } else {
-                errors.add(
-                    "variable SEAWALL_ENV",
-                    "",
-                    format!("`{environment}` is no environment's name: letters, digits, - and _ are"),
-                );
-            }
-        }
-        let mut layers = Vec::new();
-        for file in &files {
-            let path = directory.join(format!("{file}.toml"));
-            let shown = path.display().to_string();
-            match read(&path) {
-                Ok(Some(content)) => layers.push(text::parse(&content, &shown, &mut errors)),
-                Ok(None) if Some(file.as_str()) == environment => {
-                    errors.add(&shown, "", "there is no such file, and SEAWALL_ENV asks for it");
-                }
-                Ok(None) => {}
-                Err(error) => errors.add(&shown, "", error),
-            }
-        }
-        if layers.is_empty() && errors.is_empty() {
-            errors.add(
-                directory.display().to_string(),
-                "",
-                "there are no settings: none of default.toml, {SEAWALL_ENV}.toml and local.toml is there",
-            );
-        }
-        Self::finish(layers, variables, names, errors)
+        let files = files::read(directory, environment, &mut errors);
+        Self::merge(&files, variables, names, errors)
     }
 
     /// Reads settings from TOML text, and then the variables.
@@ -83,70 +86,114 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
-        let layers = vec![text::parse(content, "settings", &mut errors)];
-        Self::finish(layers, variables, names, errors)
+        let files = [("settings".to_owned(), content.to_owned())];
+        Self::merge(&files, variables, names, ConfigErrors::new())
     }
 
-    fn finish(
-        mut layers: Vec<Map<String, Value>>,
+    fn merge(
+        files: &[(String, String)],
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
         mut errors: ConfigErrors,
     ) -> Result<Self, ConfigErrors> {
-        let known = Known::new(&layers.iter().collect::<Vec<_>>(), names);
-        for (one, other) in known.ambiguous() {
-            errors.add(
-                "",
-                format!("services.{other}"),
-                format!("variables cannot tell it from `{one}`; rename one of them"),
-            );
+        let mut layers: Vec<_> =
+            files.iter().map(|(name, content)| text::parse(content, name, &mut errors)).collect();
+        if !errors.is_empty() {
+            // Without all files, names would seem unknown that are not.
+            return Err(errors);
         }
-        layers.push(variables::read(variables, &known, &mut errors));
-        let merged = merge(&layers);
-        for (key, value) in &merged {
-            if !TOP_LEVEL.contains(&key.as_str()) {
-                Scope::complain(&mut errors, value, key, unknown("section", key, TOP_LEVEL));
-            } else if !matches!(value.kind, ValueKind::Table(_)) {
-                Scope::complain(&mut errors, value, key, "it must be a table");
+        let written = merge(layers.clone());
+        variables::judge_names(&written, names, &mut errors);
+        let variables = variables::read(variables, &written, names, &mut errors);
+        let merged = if variables.is_empty() { written } else { merge([written, variables.clone()]) };
+        layers.push(variables);
+        shape::judge(&merged, &mut errors);
+        let beaten = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
+        errors.or(Self { tree: Arc::new(Tree { merged, beaten, overrides: Map::new() }) })
+    }
+
+    /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.
+    ///
+    /// It is stronger than any file at any scope: `services.users.timeout` set here holds for all calls of the service,
+    /// also for those with a timeout of their own; only an override at a call is stronger. What it says is judged when it
+    /// is read.
+    ///
+    /// # Errors
+    /// If there is no such section, or `value` is nothing that settings can hold.
+    pub fn with_override(
+        &self,
+        keys: &[&str],
+        value: &impl Serialize,
+        by: &str,
+    ) -> Result<Self, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let origin = Origin::Override(by.to_owned());
+        let value = match plain(value) {
+            Ok(value) => text::from_plain(value, &origin, &key_of(keys)),
+            Err(error) => {
+                errors.add(origin, key_of(keys), format!("no setting can be this: {error}"));
+                return Err(errors);
             }
-        }
-        errors.or(Self { merged, layers })
+        };
+        let over = keys.iter().rev().fold(value, |value, key| {
+            let table = Map::from_iter([((*key).to_owned(), value.clone())]);
+            Value::new(value.origin().map(str::to_owned).as_ref(), table)
+        });
+        let ValueKind::Table(over) = over.kind else {
+            errors.add(origin, "", "an override is of one setting, and needs its keys");
+            return Err(errors);
+        };
+        let mut tree = (*self.tree).clone();
+        tree.overrides = merge([tree.overrides, over]);
+        shape::judge(&tree.overrides, &mut errors);
+        errors.or(Self { tree: Arc::new(tree) })
     }
 
     /// The names of all services that have settings.
     pub fn services(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.table(&["services"]).into_keys().collect();
-        names.sort_unstable();
-        names
+        self.names(&["services"])
     }
 
     /// The names of all calls of a service that have settings of their own.
     pub fn calls(&self, service: &str) -> Vec<String> {
-        let mut names: Vec<_> = self.table(&["services", service, "calls"]).into_keys().collect();
-        names.sort_unstable();
-        names
+        self.names(&["services", service, "calls"])
     }
 
-    /// One of the sections that are the runtime's own: `runtime`, `admin`, `telemetry`.
+    /// The names of all kinds that have settings, known or not.
+    pub fn kinds(&self) -> Vec<String> {
+        self.names(&["kinds"])
+    }
+
+    /// One of the sections that are the runtime's own: `runtime`, `telemetry`.
     pub fn section(&self, name: &str) -> Scope {
-        Scope::new(name.to_owned(), vec![self.table(&[name])], &self.layers)
+        Scope::new(name.to_owned(), Arc::clone(&self.tree), vec![written(&[name]), overridden(&[name])])
     }
 
-    /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, and its own.
+    /// Whether a section is there at all.
+    pub fn has_section(&self, name: &str) -> bool {
+        self.tree.merged.contains_key(name)
+    }
+
+    /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, its own, and overrides.
     ///
     /// # Errors
     /// If the kind's defaults are no TOML.
     pub fn service(&self, name: &str, kind: &str, kind_defaults: &str) -> Result<Scope, ConfigErrors> {
+        let at = ["services", name];
         let mut errors = ConfigErrors::new();
-        let defaults = text::parse(kind_defaults, &format!("defaults of kind {kind}"), &mut errors);
-        let mut own = self.table(&["services", name]);
-        own.remove("calls");
-        let cascade = vec![defaults, self.table(&["defaults"]), self.table(&["kinds", kind]), own];
-        errors.or(Scope::new(format!("services.{name}"), cascade, &self.layers))
+        let defaults =
+            text::parse_own(kind_defaults, &format!("defaults of kind {kind}"), &key_of(&at), &mut errors);
+        let cascade = vec![
+            Part { table: Table::Text(Arc::new(defaults)), own: true },
+            written(&["defaults"]),
+            written(&["kinds", kind]),
+            written(&at),
+            overridden(&at),
+        ];
+        errors.or(Scope::new(key_of(&at), Arc::clone(&self.tree), cascade))
     }
 
-    /// A call's settings: its service's, its own derive's, and its own.
+    /// A call's settings: its service's, its own derive's, its own, and overrides.
     ///
     /// # Errors
     /// If the derive's settings are no TOML.
@@ -157,97 +204,47 @@ impl Layers {
         call: &str,
         derived: &str,
     ) -> Result<Scope, ConfigErrors> {
+        let at = ["services", service_name, "calls", call];
         let mut errors = ConfigErrors::new();
-        let derived = text::parse(derived, &format!("derive of {call}"), &mut errors);
-        let own = self.table(&["services", service_name, "calls", call]);
-        let scope = service.within(format!("services.{service_name}.calls.{call}"), vec![derived, own]);
-        errors.or(scope)
+        let derived = text::parse_own(derived, &format!("derive of {call}"), &key_of(&at), &mut errors);
+        let own = vec![
+            Part { table: Table::Text(Arc::new(derived)), own: true },
+            written(&at),
+            Part { own: false, ..overridden(&at[..2]) },
+            overridden(&at),
+        ];
+        errors.or(service.within(key_of(&at), own))
     }
 
     /// The kind that a service says it is of, if it says so in text.
     pub fn kind_of(&self, service: &str) -> Option<String> {
-        match self.table(&["services", service]).get("kind").map(|kind| kind.kind.clone()) {
-            Some(ValueKind::String(kind)) => Some(kind),
+        match &path::find(&self.tree.merged, &["services", service, "kind"])?.kind {
+            ValueKind::String(kind) => Some(kind.clone()),
             _ => None,
         }
     }
 
-    fn table(&self, path: &[&str]) -> Map<String, Value> {
-        table_at(&self.merged, path)
-    }
-}
-
-/// The table at a path; empty where there is none.
-fn table_at(tree: &Map<String, Value>, path: &[&str]) -> Map<String, Value> {
-    match path {
-        [] => tree.clone(),
-        [first, rest @ ..] => match tree.get(*first).map(|value| &value.kind) {
-            Some(ValueKind::Table(table)) => table_at(table, rest),
-            _ => Map::new(),
-        },
-    }
-}
-
-/// Merges layers, the strongest last: table by table, anything else whole.
-pub(super) fn merge(layers: &[Map<String, Value>]) -> Map<String, Value> {
-    let builder =
-        layers.iter().fold(Config::builder(), |builder, layer| builder.add_source(Layer(layer.clone())));
-    // A source of ours never fails, and reading back what was just merged neither.
-    builder.build_cloned().and_then(|merged| merged.collect()).unwrap_or_default()
-}
-
-#[derive(Clone, Debug)]
-struct Layer(Map<String, Value>);
-
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        Ok(self.0.clone())
-    }
-
-    // Names are names: the crate would read a path into one with a dot or a bracket.
-    fn collect_to(&self, cache: &mut Value) -> Result<(), config::ConfigError> {
-        if !matches!(cache.kind, ValueKind::Table(_)) {
-            cache.kind = ValueKind::Table(Map::new());
-        }
-        if let ValueKind::Table(table) = &mut cache.kind {
-            overlay(table, &self.0);
-        }
-        Ok(())
-    }
-}
-
-fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
-    for (key, value) in over {
-        match (under.get_mut(key).map(|value| &mut value.kind), &value.kind) {
-            (Some(ValueKind::Table(under)), ValueKind::Table(over)) => overlay(under, over),
-            _ => {
-                under.insert(key.clone(), value.clone());
-            }
+    /// Adds an error about what is written at these keys, such as `["services", "users", "calls", "GetUsr"]`.
+    pub fn error(&self, errors: &mut ConfigErrors, keys: &[&str], message: impl Into<String>) {
+        match path::find(&self.tree.merged, keys) {
+            Some(value) => shape::complain(errors, value, &key_of(keys), message),
+            None => errors.add("", key_of(keys), message),
         }
     }
+
+    fn names(&self, table: &[&str]) -> Vec<String> {
+        let mut names: Vec<_> = path::table(&self.tree.merged, table)
+            .map(|table| table.keys().cloned().collect())
+            .unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
 }
 
-/// A file's text; `None` if there is no such file.
-fn read(path: &Path) -> Result<Option<String>, String> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("it cannot be read: {error}")),
-    };
-    let is_directory = file.metadata().is_ok_and(|metadata| metadata.is_dir());
-    if is_directory {
-        return Err("it is a directory; settings are read from a file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("it is larger than the {LARGEST} bytes that settings may be"));
-    }
-    String::from_utf8(bytes)
-        .map(Some)
-        .map_err(|error| format!("it is not UTF-8, from byte {} on", error.utf8_error().valid_up_to()))
+fn written(at: &[&str]) -> Part {
+    Part { table: Table::Written(at.iter().map(|key| (*key).to_owned()).collect()), own: true }
+}
+
+fn overridden(at: &[&str]) -> Part {
+    Part { table: Table::Override(at.iter().map(|key| (*key).to_owned()).collect()), own: true }
 }

@@ -33,33 +33,55 @@ impl Names {
 pub(super) fn nearest<'a>(meant: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&fold(meant), &fold(name)), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .map(|name| (strsim::damerau_levenshtein(&fold(&shortened(meant)), &fold(name)), name))
+        // A third of it may differ, as rustc has it; and something must be left of it.
+        .filter(|(distance, name)| {
+            *distance < name.len() && *distance <= 1.max(name.len().max(meant.len()) / 3)
+        })
         .min()
         .map(|(_, name)| name)
 }
 
-/// "unknown ...; did you mean `x`?", and what is known where it is not too much.
+/// Names that are told to whoever wrote another, if the one he meant is not told.
+const MOST_KNOWN: usize = 40;
+/// Names that are told even so.
+const FEW_KNOWN: usize = 8;
+
+/// "unknown key `x`; did you mean `y`?", and what is known where it is not too much.
 pub(crate) fn unknown<'a>(
     what: &str,
     meant: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> String {
-    let mut text = format!("unknown {what} `{meant}`");
-    if let Some(nearest) = nearest(meant, known.clone()) {
+    let mut text = format!("unknown {what} `{}`", shortened(meant).escape_debug());
+    let nearest = nearest(meant, known.clone());
+    if let Some(nearest) = nearest {
         text.push_str(&format!("; did you mean `{nearest}`?"));
-        return text;
     }
     let known: BTreeSet<&str> = known.into_iter().collect();
+    let most = if nearest.is_some() { FEW_KNOWN } else { MOST_KNOWN };
     match known.len() {
         0 => text.push_str("; none are known here"),
-        1..=40 => {
-            text.push_str("; known here: ");
-            text.push_str(&known.into_iter().collect::<Vec<_>>().join(", "));
+        1 if nearest.is_some() => {}
+        len if len <= most => {
+            let joint = if nearest.is_some() { " Known here" } else { "; known here" };
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            text.push_str(&format!("{joint}: {known}"));
         }
         _ => {}
     }
     text
+}
+
+/// The longest text that an error repeats, in characters.
+const LONGEST: usize = 80;
+
+/// Text that somebody wrote, cut to what an error repeats of it.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A name as variables write it: without case, `-` as `_`.

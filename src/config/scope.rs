@@ -2,29 +2,53 @@ use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
-use super::{Reader, diagnostics::ConfigErrors, layers::merge, origin::Origin};
+use super::{
+    Reader,
+    diagnostics::ConfigErrors,
+    layers::Tree,
+    merge::merge,
+    origin::{Mark, Origin},
+    path::{self, Step, join},
+};
 
 /// The settings of one scope: a cascade of tables, the strongest last.
+///
+/// It only knows where its tables stand in the tree of all settings, so that it costs little to keep; they are merged
+/// when they are read.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    path: String,
-    cascade: Vec<Map<String, Value>>,
-    /// What is this scope's alone, not inherited: where unknown keys are its own.
-    own: Map<String, Value>,
-    merged: Map<String, Value>,
-    layers: Arc<[Map<String, Value>]>,
+    key: String,
+    tree: Arc<Tree>,
+    cascade: Vec<Part>,
+}
+
+/// One table of a cascade.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) table: Table,
+    /// Whether it is this scope's own, not inherited from one around it: an unknown key in it is this scope's to tell.
+    pub(super) own: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Table {
+    /// A text that the program brings.
+    Text(Arc<Map<String, Value>>),
+    /// In files and variables, at these keys.
+    Written(Vec<String>),
+    /// Set by code at run time, at these keys.
+    Override(Vec<String>),
 }
 
 impl Scope {
-    pub(super) fn new(path: String, cascade: Vec<Map<String, Value>>, layers: &[Map<String, Value>]) -> Self {
-        let merged = merge(&cascade);
-        Self { path, own: merged.clone(), merged, cascade, layers: layers.into() }
+    pub(super) fn new(key: String, tree: Arc<Tree>, cascade: Vec<Part>) -> Self {
+        Self { key, tree, cascade }
     }
 
     /// A scope within this one, with stronger tables of its own.
-    pub(super) fn within(&self, path: String, own: Vec<Map<String, Value>>) -> Self {
-        let cascade: Vec<_> = self.cascade.iter().cloned().chain(own.clone()).collect();
-        Self { path, own: merge(&own), merged: merge(&cascade), cascade, layers: Arc::clone(&self.layers) }
+    pub(super) fn within(&self, key: String, own: Vec<Part>) -> Self {
+        let inherited = self.cascade.iter().map(|part| Part { own: false, ..part.clone() });
+        Self { key, tree: Arc::clone(&self.tree), cascade: inherited.chain(own).collect() }
     }
 
     /// Reads one or several structs from this scope's table.
@@ -34,61 +58,122 @@ impl Scope {
 
     /// The key that this scope stands at: `services.users`.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.key
     }
 
-    /// Whether anything but a default says what `key` (`pool.max`) is.
+    /// Whether anything but a struct's own default says what `key` (`pool.max`) is.
     pub fn is_written(&self, key: &str) -> bool {
-        find(&self.merged, key).is_some()
+        self.effective(&keys(key)).is_some()
     }
 
-    /// Adds an error about `key` of this scope, at the place where it is written.
+    /// Where `key` (`pool.max`) is written.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.effective(&keys(key)).and_then(Mark::of).map(|mark| mark.origin).unwrap_or_default()
+    }
+
+    /// Adds an error about `key` (`pool.max`) of this scope, at the place where it is written; where it is not, at the
+    /// table where it could be. What was wrong with it before it could be judged is not judged again.
     pub fn error(&self, errors: &mut ConfigErrors, key: &str, message: impl Into<String>) {
-        match find(&self.merged, key) {
-            Some(value) => Self::complain(errors, value, &format!("{}.{key}", self.path), message),
-            None => errors.add("", format!("{}.{key}", self.path), message),
+        let steps: Vec<Step> = key.split('.').map(|key| Step::Key(key.to_owned())).collect();
+        let mark = self.effective(&keys(key)).and_then(Mark::of);
+        let Mark { origin, key } = mark.unwrap_or_else(|| self.place_for(&steps));
+        if !errors.is_about(&origin, &key) {
+            errors.add(origin, key, message);
         }
     }
 
-    /// Where `key` is written, and what that beat, the strongest first.
-    pub(super) fn origins(&self, key: &str) -> Vec<String> {
-        let mut places = Vec::new();
-        for table in self.cascade.iter().rev() {
-            let Some(origin) = find(table, key).and_then(Origin::of) else { continue };
-            places.push(origin.place);
-            // The same key in files that this one's beat.
-            let beaten =
-                self.layers.iter().rev().filter_map(|layer| find(layer, &origin.key)).filter_map(Origin::of);
-            places.extend(beaten.map(|origin| origin.place));
+    /// Where what is missing could be written: the table of this scope that is nearest to it.
+    pub(super) fn place_for(&self, steps: &[Step]) -> Mark {
+        let place = self.cascade.iter().rev().filter(|part| part.own).find_map(|part| {
+            let Table::Written(at) = &part.table else { return None };
+            let at: Vec<Step> = at.iter().cloned().map(Step::Key).collect();
+            // The sections themselves may be missing too.
+            let found = path::deepest(&self.tree.merged, &[&at, steps].concat())?;
+            Some(Mark::of(found)?.origin)
+        });
+        Mark { origin: place.unwrap_or_default(), key: path::shown(&self.key, steps) }
+    }
+
+    /// Where a key is written, and what that beat, the strongest first.
+    pub(super) fn origins(&self, keys: &[&str]) -> Vec<Origin> {
+        let mut origins = Vec::new();
+        for part in self.cascade.iter().rev() {
+            match &part.table {
+                Table::Text(table) => origins.extend(path::find(table, keys).and_then(Mark::of)),
+                Table::Override(at) => {
+                    let keys = full(at, keys);
+                    origins.extend(path::find(&self.tree.overrides, &keys).and_then(Mark::of));
+                }
+                Table::Written(at) => {
+                    let keys = full(at, keys);
+                    let layers = std::iter::once(&self.tree.merged).chain(self.tree.beaten.iter().rev());
+                    origins.extend(layers.filter_map(|layer| path::find(layer, &keys)).filter_map(Mark::of));
+                }
+            }
         }
-        let mut seen = std::collections::HashSet::new();
-        places.retain(|place| seen.insert(place.clone()));
-        places
+        let mut seen = std::collections::BTreeSet::new();
+        origins.into_iter().map(|mark| mark.origin).filter(|origin| seen.insert(origin.clone())).collect()
     }
 
-    pub(super) fn merged(&self) -> &Map<String, Value> {
-        &self.merged
+    /// All of it, merged.
+    pub(super) fn merged(&self) -> Map<String, Value> {
+        merge(self.cascade.iter().map(|part| self.table(part)))
     }
 
-    pub(super) fn own(&self) -> &Map<String, Value> {
-        &self.own
+    /// What is this scope's own, merged.
+    pub(super) fn own(&self) -> Map<String, Value> {
+        merge(self.cascade.iter().filter(|part| part.own).map(|part| self.table(part)))
     }
 
-    pub(super) fn complain(errors: &mut ConfigErrors, value: &Value, path: &str, message: impl Into<String>) {
-        match Origin::of(value) {
-            Some(Origin { place, key }) => errors.add(place, key, message),
-            None => errors.add("", path, message),
+    fn table(&self, part: &Part) -> Map<String, Value> {
+        let Some((table, at)) = self.find_table(part) else { return Map::new() };
+        // A service's calls are scopes of their own.
+        let is_service = matches!(at, [section, _] if section == "services");
+        table
+            .iter()
+            .filter(|(key, _)| !is_service || *key != "calls")
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    fn find_table<'a>(&'a self, part: &'a Part) -> Option<(&'a Map<String, Value>, &'a [String])> {
+        let (tree, at) = match &part.table {
+            Table::Text(table) => return Some((table, &[])),
+            Table::Written(at) => (&self.tree.merged, at),
+            Table::Override(at) => (&self.tree.overrides, at),
+        };
+        Some((path::table(tree, &full(at, &[]))?, at))
+    }
+
+    /// The value that counts at these keys.
+    fn effective(&self, keys: &[&str]) -> Option<&Value> {
+        for part in self.cascade.iter().rev() {
+            let Some((table, _)) = self.find_table(part) else { continue };
+            if let Some(value) = path::find(table, keys) {
+                return Some(value);
+            }
+            // What is no table, `breaker = false`, hides all that weaker tables say in its place.
+            let hidden = (1..keys.len()).any(|len| {
+                path::find(table, &keys[..len])
+                    .is_some_and(|value| !matches!(value.kind, ValueKind::Table(_)))
+            });
+            if hidden {
+                return None;
+            }
         }
+        None
     }
 }
 
-/// The value at a dotted key.
-fn find<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    match key.split_once('.') {
-        None => table.get(key),
-        Some((first, rest)) => match &table.get(first)?.kind {
-            ValueKind::Table(table) => find(table, rest),
-            _ => None,
-        },
-    }
+/// The key of this name at the top of a scope.
+pub(super) fn key_of(scope: &[&str]) -> String {
+    scope.iter().fold(String::new(), |key, name| join(&key, name))
+}
+
+fn keys(key: &str) -> Vec<&str> {
+    key.split('.').collect()
+}
+
+fn full<'a>(at: &'a [String], keys: &[&'a str]) -> Vec<&'a str> {
+    at.iter().map(String::as_str).chain(keys.iter().copied()).collect()
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 const LARGEST: u64 = 64 << 10;
 
 /// A reference to a secret: `{ env = "X" }` or `{ file = "path" }`. It is read when it is used, and never shown.
+///
+/// Read from a [`Scope`](super::Scope), one that is not there is an error like a wrong value: whoever starts a service
+/// learns it then, and not from the first call. A path is relative to the directory that the process runs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Secret {
@@ -42,6 +45,14 @@ impl Secret {
         if text.is_empty() { Err(self.error("it is empty")) } else { Ok(SecretValue(text)) }
     }
 
+    /// Whether it could be read now.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn check(&self) -> Result<(), SecretError> {
+        self.read().map(|_| ())
+    }
+
     fn error(&self, why: &str) -> SecretError {
         SecretError(format!("{self}: {why}"))
     }
@@ -56,13 +67,22 @@ impl fmt::Display for Secret {
     }
 }
 
+/// By this name our own deserializer knows that a secret is read, and checks that it is there.
+pub(super) const NAME: &str = "seawall::Secret";
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_newtype_struct(NAME, Visitor)
     }
 }
 
-struct Visitor;
+/// Reads a reference.
+pub(super) struct Visitor;
+
+/// Says what is wanted, and not what was found: that may be the secret itself.
+fn refused<E: de::Error>() -> E {
+    E::custom("a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }")
+}
 
 impl<'de> de::Visitor<'de> for Visitor {
     type Value = Secret;
@@ -71,24 +91,46 @@ impl<'de> de::Visitor<'de> for Visitor {
         f.write_str("a reference to a secret: { env = \"NAME\" } or { file = \"path\" }")
     }
 
-    // What was written may be the secret itself: it is not repeated.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
     fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
-        Err(E::custom(
-            "a secret must not be written here; refer to it by { env = \"NAME\" } or { file = \"path\" }",
-        ))
+        Err(refused())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+        Err(refused())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
+        Err(refused())
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
         let wanted = || de::Error::custom("exactly one of `env` and `file` says where the secret is");
-        let secret = match map.next_key::<String>()?.as_deref() {
-            Some("env") => Secret::Env(map.next_value()?),
-            Some("file") => Secret::File(map.next_value()?),
+        let word = map.next_key::<String>()?;
+        // A place that is no text is not repeated either.
+        let place = match word.as_deref() {
+            Some("env" | "file") => map.next_value::<String>().map_err(|_| wanted())?,
             _ => return Err(wanted()),
         };
-        match map.next_key::<String>()? {
-            None => Ok(secret),
-            Some(_) => Err(wanted()),
+        if place.is_empty() || map.next_key::<String>()?.is_some() {
+            return Err(wanted());
         }
+        Ok(if word.as_deref() == Some("env") { Secret::Env(place) } else { Secret::File(place.into()) })
     }
 }
 

@@ -72,6 +72,12 @@ impl Histogram {
         Quantiles::of([self]).at(q)
     }
 
+    /// The buckets: the longest duration that each holds, and how many it does.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        counts.enumerate().map(|(bucket, count)| (Duration::from_nanos(end_of(bucket)), count))
+    }
+
     /// How many were at most this long, to within the width of a bucket.
     pub fn count_up_to(&self, limit: Duration) -> u64 {
         let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);

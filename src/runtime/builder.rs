@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, env, error::Error, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, env, error::Error, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use actix::Actor;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     Inner, Registry, Runtime, Services, judge,
@@ -20,6 +20,7 @@ pub struct Builder {
     registry: Registry,
     origin: Origin,
     extensions: BTreeMap<String, Extensions>,
+    variables: Vec<(String, String)>,
     current_thread: bool,
     seed: u64,
 }
@@ -37,6 +38,7 @@ pub(super) struct Loader {
     origin: Origin,
     pub(super) registry: Registry,
     pub(super) extensions: BTreeMap<String, Extensions>,
+    variables: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -46,6 +48,7 @@ impl Builder {
             registry: Registry::default(),
             origin: Origin::Nowhere,
             extensions: BTreeMap::new(),
+            variables: Vec::new(),
             current_thread: false,
             seed: fresh_seed(),
         };
@@ -74,13 +77,27 @@ impl Builder {
         self
     }
 
+    /// Sets a variable as if the process had been started with it, in place of one that it was: for what is known only
+    /// once the program runs, such as the port of a server that a test has started.
+    ///
+    /// ```
+    /// # fn port() -> u16 { 8080 }
+    /// seawall::Runtime::builder()
+    ///     .variable("SEAWALL__SERVICES__USERS__URL", format!("http://127.0.0.1:{}", port()));
+    /// ```
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
     /// Takes the settings from the files of a directory, and the variables `SEAWALL__...`.
     ///
     /// # Errors
     /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
     pub fn load(mut self, directory: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Directory(directory.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.layers(&self.registry, &self.variables)?;
         Ok(self)
     }
 
@@ -90,7 +107,7 @@ impl Builder {
     /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
     pub fn parse(mut self, text: impl Into<String>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Text(text.into());
-        self.origin.layers(&self.registry)?;
+        self.origin.layers(&self.registry, &self.variables)?;
         Ok(self)
     }
 
@@ -115,9 +132,14 @@ impl Builder {
     /// Everything that is wrong with the settings; a service that is required and cannot be opened; or that this thread
     /// has no async runtime.
     pub async fn start(self) -> Result<Runtime, StartError> {
-        let loader = Loader { origin: self.origin, registry: self.registry, extensions: self.extensions };
+        let loader = Loader {
+            origin: self.origin,
+            registry: self.registry,
+            extensions: self.extensions,
+            variables: self.variables,
+        };
         let layers = loader.layers().map_err(StartError::Config)?;
-        let (mut settings, judged) =
+        let (mut settings, telemetry, judged) =
             judge::whole(&layers, &self.kinds, &loader).map_err(StartError::Config)?;
         let lanes = if self.current_thread {
             settings.watchdog = std::time::Duration::ZERO;
@@ -144,9 +166,13 @@ impl Builder {
             loader,
             services: RwLock::new(services),
             supervisor,
+            published: Mutex::default(),
             control,
         };
         let runtime = Runtime { inner: Arc::new(inner) };
+        if !telemetry.publish.is_zero() {
+            runtime.publish_every(telemetry.publish).map_err(StartError::Thread)?;
+        }
         runtime.open_at_start().await?;
         Ok(runtime)
     }
@@ -177,6 +203,23 @@ async fn start_supervisor(
 }
 
 impl Runtime {
+    /// Publishes metrics on the supervisor's thread, until the runtime ends.
+    fn publish_every(&self, interval: Duration) -> std::io::Result<()> {
+        let inner = Arc::downgrade(&self.inner);
+        let publish = async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(inner) = inner.upgrade() else { return };
+                inner.published.lock().publish(&inner);
+            }
+        };
+        if self.inner.control.count() == 0 {
+            drop(actix_rt::spawn(publish));
+            return Ok(());
+        }
+        self.inner.control.run(0, move || drop(actix_rt::spawn(publish)))
+    }
+
     /// Opens on this thread what is to be opened at the start; waits for what is eager.
     async fn open_at_start(&self) -> Result<(), StartError> {
         if place() == Place::Nowhere {
@@ -205,14 +248,17 @@ impl Runtime {
 
 impl Loader {
     pub(super) fn layers(&self) -> Result<Layers, ConfigErrors> {
-        self.origin.layers(&self.registry)
+        self.origin.layers(&self.registry, &self.variables)
     }
 }
 
 impl Origin {
-    fn layers(&self, registry: &Registry) -> Result<Layers, ConfigErrors> {
+    fn layers(&self, registry: &Registry, set: &[(String, String)]) -> Result<Layers, ConfigErrors> {
         let variables = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            // What is not UTF-8 shows as such in the error that it then is.
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+            // Of two with one name the later stands.
+            .chain(set.iter().cloned());
         let names = registry.names();
         match self {
             Self::Nowhere => Layers::parse("", variables, &names),

@@ -22,6 +22,12 @@ impl Runtime {
         self.drain_within(self.inner.settings.drain).await
     }
 
+    /// How long a drain waits.
+    #[cfg(feature = "actix-web")]
+    pub(crate) fn drain_limit(&self) -> Duration {
+        self.inner.settings.drain
+    }
+
     /// The same, within another limit.
     pub async fn drain_within(&self, limit: Duration) -> Drained {
         let environment = &self.inner.environment;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::{
     builder::Loader,
     kind::{Kind, Kinds, Settings},
 };
 use crate::{
     config::{ConfigErrors, Layers, Scope},
-    service::{CallSettings, RuntimeSettings, ServiceSettings},
+    service::{CallSettings, RuntimeSettings, ServiceSettings, TelemetrySettings},
 };
 
 /// A service whose settings are right.
@@ -22,9 +24,16 @@ pub(super) fn whole(
     layers: &Layers,
     kinds: &Kinds,
     loader: &Loader,
-) -> Result<(RuntimeSettings, Vec<Judged>), ConfigErrors> {
+) -> Result<(RuntimeSettings, TelemetrySettings, Vec<Judged>), ConfigErrors> {
     let mut errors = ConfigErrors::new();
-    let runtime = section(layers, "runtime", &mut errors);
+    let runtime = runtime(layers, &mut errors);
+    let telemetry = section(&layers.section("telemetry"), &mut errors);
+    for kind in layers.kinds() {
+        if !kinds.contains_key(kind.as_str()) {
+            let message = crate::config::unknown("kind", &kind, kinds.keys().copied());
+            layers.error(&mut errors, &["kinds", &kind], message);
+        }
+    }
     let mut judged = Vec::new();
     for name in layers.services() {
         let Some(kind) = kind_of(layers, kinds, &name, &mut errors) else { continue };
@@ -32,17 +41,22 @@ pub(super) fn whole(
             judged.push(Judged { kind: Arc::clone(kind), settings });
         }
     }
-    errors.or((runtime, judged))
+    errors.or((runtime, telemetry, judged))
 }
 
-fn section(layers: &Layers, name: &str, errors: &mut ConfigErrors) -> RuntimeSettings {
-    let scope = layers.section(name);
-    let mut reader = scope.reader(errors);
-    let settings = reader.read::<RuntimeSettings>().unwrap_or_default();
-    reader.finish(&[]);
+fn runtime(layers: &Layers, errors: &mut ConfigErrors) -> RuntimeSettings {
+    let scope = layers.section("runtime");
+    let settings: RuntimeSettings = section(&scope, errors);
     if settings.event_buffer == 0 || settings.event_buffer > 1 << 20 {
         scope.error(errors, "event_buffer", "it must be from 1 to 1048576 events");
     }
+    settings
+}
+
+fn section<T: Default + DeserializeOwned>(scope: &Scope, errors: &mut ConfigErrors) -> T {
+    let mut reader = scope.reader(errors);
+    let settings = reader.read().unwrap_or_default();
+    reader.finish(&[]);
     settings
 }
 

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{builder::Loader, judge};
 use crate::{
+    call::Reason,
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
     service::{
@@ -156,11 +157,8 @@ impl<D: Downstream> Kind for KindOf<D> {
                 registered.iter().find(|(known, _)| *known == call).map_or("", |(_, derived)| *derived);
             if !registered.is_empty() && !registered.iter().any(|(known, _)| *known == call) {
                 let known = registered.iter().map(|(known, _)| *known);
-                errors.add(
-                    "",
-                    format!("services.{name}.calls.{call}"),
-                    crate::config::unknown("call", &call, known),
-                );
+                let message = crate::config::unknown("call", &call, known);
+                layers.error(errors, &["services", name, "calls", &call], message);
             }
             read_call(layers, &scope, name, &call, derived, pooled, errors);
         }
@@ -348,7 +346,10 @@ impl<D: Downstream> Supervised for One<D> {
     }
 
     fn check_interval(&self) -> Duration {
-        self.current.lock().service.health.interval
+        match self.state().closed() {
+            Some(Reason::Removed | Reason::NotRunning) => Duration::ZERO,
+            _ => self.current.lock().service.health.interval,
+        }
     }
 
     fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

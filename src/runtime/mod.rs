@@ -3,9 +3,9 @@
 mod bind;
 mod builder;
 mod drain;
-mod exposition;
 mod judge;
 mod kind;
+mod metrics;
 mod mock;
 mod reload;
 mod snapshot;
@@ -13,7 +13,7 @@ mod snapshot;
 use std::{fmt, sync::Arc};
 
 use actix::Addr;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use bind::{BindError, Binder, Handle, Registering, Registry, Services};
 pub use builder::{Builder, StartError};
@@ -46,6 +46,7 @@ struct Inner {
     loader: Loader,
     services: RwLock<Owned>,
     supervisor: Addr<Supervisor>,
+    published: Mutex<metrics::Published>,
     /// The thread that the supervisor is on, if it is the runtime's own.
     control: Lanes,
 }
@@ -92,7 +93,13 @@ impl Runtime {
 
     /// All metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        exposition::write(&self.inner)
+        metrics::write(&self.inner)
+    }
+
+    /// Gives all metrics to the recorder of the `metrics` crate that is installed, if one is. `telemetry.publish` has it
+    /// done again and again.
+    pub fn publish_metrics(&self) {
+        self.inner.published.lock().publish(&self.inner);
     }
 
     /// Every effective setting of a service, and where it comes from.

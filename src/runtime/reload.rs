@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{collections::HashSet, error::Error, fmt, sync::Arc};
 
 use super::{Runtime, judge};
 use crate::{config::ConfigErrors, supervise::Adopt, telemetry::What};
@@ -46,7 +46,8 @@ impl Runtime {
         // Held to the end: reloads come one after the other.
         let mut services = inner.services.write();
         let layers = inner.loader.layers().map_err(ReloadError::Config)?;
-        let (_, judged) = judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
+        let (_, _, judged) =
+            judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
         for one in &judged {
             if let Some(owned) = services.get(one.settings.name())
                 && !one.settings.is_of_kind(owned.kind())
@@ -55,7 +56,7 @@ impl Runtime {
             }
         }
         let mut reloaded = Reloaded::default();
-        let kept: Vec<Arc<str>> = judged.iter().map(|one| Arc::clone(one.settings.name())).collect();
+        let kept: HashSet<Arc<str>> = judged.iter().map(|one| Arc::clone(one.settings.name())).collect();
         services.retain(|name, owned| {
             let stays = kept.contains(name);
             if !stays {

@@ -4,7 +4,7 @@ use super::CallState;
 use crate::{
     call::Priority,
     downstream::{Blame, Failure},
-    policy::{blame::Verdict, breaker::Permit},
+    policy::{Mode, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -40,9 +40,13 @@ impl Admission {
             self.permit = breaker.admit(&self.call, priority, now)?;
         }
         if let Some(rate) = &self.call.rate
+            && rate.mode() != Mode::Off
             && let Err(retry_after) = rate.take(now)
         {
-            return Err(self.call.refused(crate::call::Reason::Rate { retry_after }, priority));
+            if rate.mode() == Mode::Enforce {
+                return Err(self.call.refused(crate::call::Reason::Rate { retry_after }, priority));
+            }
+            self.call.metrics_of_service().rejected("rate", true, priority);
         }
         self.started = now;
         self.open = true;
@@ -79,8 +83,8 @@ impl Admission {
                 if std::mem::take(held) {
                     gate.leave(now);
                 }
-                if opened {
-                    gate.flush();
+                if opened && let Some(breaker) = &self.call.breaker {
+                    gate.flush_of(breaker);
                 }
             }
         }

@@ -175,6 +175,22 @@ impl Environment {
     }
 }
 
+/// Counts as a call under way until it is dropped.
+pub(crate) struct UnderWay(Arc<Environment>);
+
+impl UnderWay {
+    pub(crate) fn new(environment: &Arc<Environment>) -> Self {
+        environment.begin_call();
+        Self(Arc::clone(environment))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.end_call();
+    }
+}
+
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment")

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{Span, field};
 
-use super::{CallState, admission::Admission};
+use super::{CallState, admission::Admission, environment::UnderWay, load::Invalidation};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
@@ -35,6 +35,8 @@ pub(crate) struct Exchange<C, R> {
     pub(crate) hurried: bool,
     /// Whether the attempt goes on when its caller goes away after it was sent.
     pub(crate) finishes: Finishes,
+    /// What a write changes: one that goes on without its caller voids it when it ends.
+    invalidation: Option<Arc<Invalidation>>,
     /// Its span, if anybody listens.
     pub(crate) span: Span,
     slot: Mutex<Slot<R>>,
@@ -64,8 +66,15 @@ enum Progress<R> {
 enum Caller {
     Waits(Option<Waker>),
     /// It went away, and the attempt must be finished and recorded without it.
-    Left(Admission),
+    Left(Testament),
     Gone,
+}
+
+/// What is to be done in place of a caller who went away when its attempt ends.
+struct Testament {
+    admission: Admission,
+    /// A drain waits for it as for a caller.
+    _under_way: UnderWay,
 }
 
 /// What comes back to the caller.
@@ -85,10 +94,11 @@ impl<C, R> Exchange<C, R> {
         state: Arc<CallState>,
         hurried: bool,
         finishes: Finishes,
+        invalidation: Option<Arc<Invalidation>>,
     ) -> Self {
         let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
         let span = span_of(&attempt);
-        Self { call, attempt, state, hurried, finishes, span, slot: Mutex::new(slot) }
+        Self { call, attempt, state, hurried, finishes, invalidation, span, slot: Mutex::new(slot) }
     }
 
     /// When the attempt is given up.
@@ -122,7 +132,10 @@ impl<C, R> Exchange<C, R> {
                 Progress::Done(arrived) => (None, Some((admission, arrived))),
                 Progress::Running if !self.ends_with_caller() => {
                     slot.progress = Progress::Running;
-                    slot.caller = Caller::Left(admission);
+                    slot.caller = Caller::Left(Testament {
+                        admission,
+                        _under_way: UnderWay::new(&self.state.environment),
+                    });
                     return;
                 }
                 progress => {
@@ -210,10 +223,13 @@ impl<C, R> Exchange<C, R> {
                     waker.wake();
                 }
             }
-            Caller::Left(admission) => {
+            Caller::Left(testament) => {
                 slot.progress = Progress::Taken;
                 drop(slot);
-                admission.finish(&arrived.outcome());
+                if let Some(invalidation) = &self.invalidation {
+                    invalidation.apply();
+                }
+                testament.admission.finish(&arrived.outcome());
             }
             Caller::Gone => slot.progress = Progress::Taken,
         }

@@ -5,12 +5,12 @@ use std::sync::{
 
 use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{CallState, pipeline::Plan};
+use super::{CallState, guard::BreakerGuard, pipeline::Plan};
 use crate::{
     call::Reason,
     policy::{
         Mode,
-        bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Cancelled, Entry, Handed, Ticket},
+        bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Ticket},
     },
     telemetry::What,
     units::Tick,
@@ -18,11 +18,25 @@ use crate::{
 
 /// A bulkhead in its place: the machine, its mode, and how callers wait at it.
 pub(crate) struct Gate {
-    bulkhead: Bulkhead<oneshot::Sender<Signal>>,
+    bulkhead: Bulkhead<Waiter>,
     settings: arc_swap::ArcSwap<BulkheadSettings>,
     saturated: AtomicBool,
     /// When saturation was last told.
     told: AtomicU64,
+}
+
+/// Somebody who waits.
+struct Waiter {
+    signal: oneshot::Sender<Signal>,
+    /// Whose opening sends it away.
+    breaker: Option<Arc<BreakerGuard>>,
+}
+
+impl Waiter {
+    /// Tells it; whether it was still there to hear.
+    fn tell(self, signal: Signal) -> bool {
+        self.signal.send(signal).is_ok()
+    }
 }
 
 /// What somebody who waits is told.
@@ -50,7 +64,9 @@ impl Gate {
     pub(crate) fn reload(&self, settings: &BulkheadSettings) {
         self.settings.store(Arc::new(settings.clone()));
         for waiter in self.bulkhead.set_limits(settings.max_in_flight, settings.max_queue) {
-            self.admit(waiter, Tick::ZERO);
+            if !waiter.tell(Signal::Admitted) {
+                self.leave(Tick::ZERO);
+            }
         }
     }
 
@@ -73,9 +89,9 @@ impl Gate {
         let environment = &call.environment;
         let mut receiver = None;
         let entry = self.bulkhead.enter(plan.priority as u8, environment.tick(plan.deadline), *rank, || {
-            let (waiter, signal) = oneshot::channel();
-            receiver = Some(signal);
-            waiter
+            let (signal, told) = oneshot::channel();
+            receiver = Some(told);
+            Waiter { signal, breaker: call.breaker.clone() }
         });
         match entry {
             Entry::Admitted => {
@@ -94,7 +110,7 @@ impl Gate {
             }
             Entry::Queued { ticket, shed } => {
                 if let Some(waiter) = shed {
-                    let _ = waiter.send(Signal::Shed);
+                    waiter.tell(Signal::Shed);
                 }
                 *rank = Some(ticket.rank());
                 let Some(signal) = receiver else { return Ok(false) };
@@ -110,25 +126,45 @@ impl Gate {
 
     /// Gives a place up.
     pub(crate) fn leave(&self, now: Tick) {
-        let Handed { admitted, expired } = self.bulkhead.leave(now);
-        for waiter in expired {
-            let _ = waiter.send(Signal::Expired);
-        }
-        if let Some(waiter) = admitted {
-            self.admit(waiter, now);
+        loop {
+            let Handed { admitted, expired } = self.bulkhead.leave(now);
+            for waiter in expired {
+                waiter.tell(Signal::Expired);
+            }
+            // Of one who is not there any more, the next one has it.
+            if admitted.is_none_or(|waiter| waiter.tell(Signal::Admitted)) {
+                return;
+            }
         }
     }
 
     /// Sends all who wait away.
     pub(crate) fn flush(&self) {
-        for waiter in self.bulkhead.flush() {
-            let _ = waiter.send(Signal::Flushed);
+        self.send_away(|_| true);
+    }
+
+    /// Sends away all whom this breaker, which has opened, would refuse.
+    pub(crate) fn flush_of(&self, breaker: &Arc<BreakerGuard>) {
+        self.send_away(|waiter| waiter.breaker.as_ref().is_some_and(|its| Arc::ptr_eq(its, breaker)));
+    }
+
+    fn send_away(&self, meant: impl Fn(&Waiter) -> bool) {
+        for waiter in self.bulkhead.flush(meant) {
+            waiter.tell(Signal::Flushed);
         }
     }
 
-    /// Tells a waiter that it has a place. One who is just going away finds that out when it cancels, and leaves.
-    fn admit(&self, waiter: oneshot::Sender<Signal>, _: Tick) {
-        let _ = waiter.send(Signal::Admitted);
+    /// Somebody who waits goes away. Once its ear is closed, who has just handed it a place finds nobody, and takes the
+    /// place back: only one that was heard of must be given up here.
+    fn give_up(&self, ticket: Ticket, mut ear: oneshot::Receiver<Signal>, now: impl FnOnce() -> Tick) {
+        ear.close();
+        match ear.try_recv() {
+            Ok(Signal::Admitted) => self.leave(now()),
+            Ok(Signal::Expired | Signal::Shed | Signal::Flushed) => {}
+            Err(_) => {
+                self.bulkhead.cancel(ticket);
+            }
+        }
     }
 
     fn full(&self) -> Reason {
@@ -208,8 +244,61 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.signal.take().is_some() && self.gate.bulkhead.cancel(&self.ticket) == Cancelled::Admitted {
-            self.gate.leave(self.call.environment.now());
+        if let Some(ear) = self.signal.take() {
+            self.gate.give_up(self.ticket, ear, || self.call.environment.now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gate with one in flight, and one who waits.
+    fn gate() -> (Gate, Ticket, oneshot::Receiver<Signal>) {
+        let gate = Gate::new(&BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
+        let mut ear = None;
+        let mut enter = || {
+            gate.bulkhead.enter(1, Tick::from_nanos(u64::MAX), None, || {
+                let (signal, told) = oneshot::channel();
+                ear = Some(told);
+                Waiter { signal, breaker: None }
+            })
+        };
+        assert!(matches!(enter(), Entry::Admitted));
+        let Entry::Queued { ticket, .. } = enter() else { panic!("it waits") };
+        (gate, ticket, ear.expect("it was made"))
+    }
+
+    #[test]
+    fn who_goes_away_while_being_sent_away_gives_no_place_up() {
+        let (gate, ticket, ear) = gate();
+        let flushed = gate.bulkhead.flush(|_| true);
+        gate.give_up(ticket, ear, || Tick::ZERO);
+        for waiter in flushed {
+            assert!(!waiter.tell(Signal::Flushed));
+        }
+        assert_eq!(gate.snapshot().in_flight, 1);
+        gate.leave(Tick::ZERO);
+        assert_eq!((gate.snapshot().in_flight, gate.snapshot().waiting), (0, 0));
+    }
+
+    #[test]
+    fn who_goes_away_while_being_admitted_takes_no_place() {
+        let (gate, ticket, ear) = gate();
+        let handed = gate.bulkhead.leave(Tick::ZERO).admitted.expect("it is its turn");
+        gate.give_up(ticket, ear, || Tick::ZERO);
+        assert!(!handed.tell(Signal::Admitted), "who hands it a place finds nobody");
+        gate.leave(Tick::ZERO);
+        assert_eq!((gate.snapshot().in_flight, gate.snapshot().waiting), (0, 0));
+    }
+
+    #[test]
+    fn a_place_that_was_heard_of_is_given_up() {
+        let (gate, ticket, ear) = gate();
+        gate.leave(Tick::ZERO);
+        assert_eq!(gate.snapshot().in_flight, 1);
+        gate.give_up(ticket, ear, || Tick::ZERO);
+        assert_eq!((gate.snapshot().in_flight, gate.snapshot().waiting), (0, 0));
     }
 }

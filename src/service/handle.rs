@@ -129,7 +129,7 @@ impl<D: Downstream> Service<D> {
     pub fn invalidate_tag(&self, tag: impl fmt::Display) {
         let mut writer = TagWriter::default();
         writer.tag(tag);
-        load::invalidate_tags(&self.shared, &writer);
+        load::invalidate_tags(&self.shared.state, &writer);
     }
 
     /// Forgets all kept replies of this service.
@@ -222,6 +222,15 @@ impl<D: Downstream> Shared<D> {
         }
     }
 
+    /// Sees to it that this thread has a seat, before a task is spawned whose calls need one: a task made with
+    /// `tokio::spawn` cannot tell whether its thread runs local tasks.
+    pub(crate) fn take_seat(self: &Arc<Self>) {
+        if self.shards.is_some() && threads::with_seat::<D, _>(self.state.id, |_| ()).is_none() {
+            // What stands against it, the attempt is told.
+            let _ = self.bring_keeper();
+        }
+    }
+
     /// Brings a keeper to the seat that serves this thread, making the seat if there is none.
     ///
     /// # Errors
@@ -233,15 +242,12 @@ impl<D: Downstream> Shared<D> {
         let few = matches!(self.state.table().settings.pool.shards, Shards::Count(_));
         match threads::place() {
             Place::Nowhere => Err(Reason::NoRuntime),
-            Place::Here if !few || self.state.environment.lanes.count() == 0 => {
-                self.keep_here();
-                Ok(())
-            }
+            Place::Here if !few || self.state.environment.lanes.count() == 0 => self.keep_here(),
             Place::Here | Place::Elsewhere => self.keep_on_lane(),
         }
     }
 
-    fn keep_here(self: &Arc<Self>) {
+    fn keep_here(self: &Arc<Self>) -> Result<(), Reason> {
         let id = self.state.id;
         let seat = threads::with_seat::<D, _>(id, Arc::clone).filter(|seat| seat.lane.is_none());
         let seat = seat.unwrap_or_else(|| {
@@ -249,7 +255,12 @@ impl<D: Downstream> Shared<D> {
             threads::take_seat(id, Arc::clone(&seat));
             seat
         });
-        self.occupy(seat);
+        let Some(claimed) = self.claim(seat) else { return Ok(()) };
+        if threads::run_here(move || claimed.occupy()) {
+            Ok(())
+        } else {
+            Err(Reason::NoThread("this thread's arbiter has stopped".into()))
+        }
     }
 
     fn keep_on_lane(self: &Arc<Self>) -> Result<(), Reason> {
@@ -262,14 +273,12 @@ impl<D: Downstream> Shared<D> {
         }
         let around = lanes.around(lane, among);
         let seat = self.seat_on(around).ok_or(Reason::NoRuntime)?;
-        if !seat.with(|occupancy| matches!(occupancy, Occupancy::Vacant)) {
-            return Ok(());
-        }
-        let shared = Arc::clone(self);
+        // Claimed from here, so that all who call until the lane's thread comes to it wait, and send it no further jobs.
+        let Some(claimed) = self.claim(Arc::clone(&seat)) else { return Ok(()) };
         lanes
             .run(around, move || {
-                threads::take_seat(id, Arc::clone(&seat));
-                shared.occupy(seat);
+                threads::take_seat(id, seat);
+                claimed.occupy();
             })
             .map_err(|error| Reason::NoThread(error.to_string().into()))
     }
@@ -296,12 +305,33 @@ impl<D: Downstream> Shared<D> {
         seat
     }
 
-    /// Starts a keeper for a seat of this thread, unless it has one.
-    fn occupy(self: &Arc<Self>, seat: Arc<Seat<D>>) {
-        if let Some(shards) = &self.shards
-            && seat.claim()
+    /// Claims a seat for a new keeper, unless it has one.
+    fn claim(self: &Arc<Self>, seat: Arc<Seat<D>>) -> Option<Claimed<D>> {
+        seat.claim().then(|| Claimed { shared: Arc::clone(self), seat: Some(seat) })
+    }
+}
+
+/// A seat that was claimed, on the way to its thread. Lost on the way, it is vacant again.
+struct Claimed<D: Downstream> {
+    shared: Arc<Shared<D>>,
+    seat: Option<Arc<Seat<D>>>,
+}
+
+impl<D: Downstream> Claimed<D> {
+    /// Starts the seat's keeper, on its own thread.
+    fn occupy(mut self) {
+        if let Some(shards) = &self.shared.shards
+            && let Some(seat) = self.seat.take()
         {
-            drop(actix_rt::spawn((shards.keep)(Arc::clone(self), seat)));
+            drop(actix_rt::spawn((shards.keep)(Arc::clone(&self.shared), seat)));
+        }
+    }
+}
+
+impl<D: Downstream> Drop for Claimed<D> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.set(Occupancy::Vacant);
         }
     }
 }

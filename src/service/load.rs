@@ -11,7 +11,7 @@ use std::sync::{
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, Environment, Shared,
+    CallState, Environment, Shared, State,
     pipeline::{self, Plan, Reply},
 };
 use crate::{
@@ -176,13 +176,14 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
 }
 
 fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call: &C, key: &[u8]) -> Joined {
-    let generations = &service.state.environment.generations;
-    service.state.flights.join(
-        key,
-        generations.now(),
-        || tags(service, call),
-        |flight| service.state.is_current(state, flight.tags.as_deref(), flight.began),
-    )
+    let State { environment, flights, .. } = &*service.state;
+    let began = environment.generations.now();
+    let is_current = |flight: &Flight| service.state.is_current(state, flight.tags.as_deref(), flight.began);
+    match flights.follow(key, is_current) {
+        Some(landed) => Joined::Follow(landed),
+        // The call's own code, which may call again from here: so between two locks.
+        None => flights.join(key, began, tags(service, call), is_current),
+    }
 }
 
 /// The tags of a call's reply; `None` for none.
@@ -217,24 +218,49 @@ pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -
     Ok(())
 }
 
-/// Voids what carries one of the tags that `call` invalidates.
-pub(crate) fn invalidate<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) {
-    let mut writer = TagWriter::default();
-    call.invalidates(&mut writer);
-    invalidate_tags(service, &writer);
+/// What a write voids when it ends, however it ends: its outcome may be unknown. The tags are written before it is sent,
+/// for a write that cannot say what it changes must not change it.
+#[derive(Debug)]
+pub(crate) struct Invalidation {
+    state: Arc<State>,
+    tags: TagWriter,
 }
 
-pub(crate) fn invalidate_tags<D: Downstream>(service: &Shared<D>, writer: &TagWriter) {
-    let generations = &service.state.environment.generations;
+/// What `call` voids; `None` for nothing.
+pub(crate) fn invalidation<D: Downstream, C: Call<D>>(
+    service: &Shared<D>,
+    call: &C,
+) -> Option<Arc<Invalidation>> {
+    let mut tags = TagWriter::default();
+    call.invalidates(&mut tags);
+    let nothing = tags.hashes().is_some_and(<[u64]>::is_empty);
+    (!nothing).then(|| Arc::new(Invalidation { state: Arc::clone(&service.state), tags }))
+}
+
+impl Invalidation {
+    /// Voids it now.
+    pub(crate) fn apply(&self) {
+        invalidate_tags(&self.state, &self.tags);
+    }
+}
+
+impl Drop for Invalidation {
+    fn drop(&mut self) {
+        self.apply();
+    }
+}
+
+pub(crate) fn invalidate_tags(state: &State, writer: &TagWriter) {
+    let generations = &state.environment.generations;
     match writer.hashes() {
         Some([]) => {}
         Some(tags) => {
             for tag in tags {
-                generations.invalidate(service.state.tag(*tag));
+                generations.invalidate(state.tag(*tag));
             }
-            generations.invalidate(service.state.tag(EVERYTHING));
+            generations.invalidate(state.tag(EVERYTHING));
         }
-        None => service.state.clear(),
+        None => state.clear(),
     }
 }
 
@@ -249,6 +275,7 @@ fn start<D: Downstream, C: Call<D>>(
     sharing: Sharing<C::Reply>,
 ) {
     state.metrics().loads.add_one();
+    service.take_seat();
     let plan = plan.of_load(state, state.environment.now());
     let landing = Landing {
         service: Arc::clone(service),

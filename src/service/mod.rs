@@ -29,6 +29,7 @@ pub use rules::{Rule, Rules};
 pub use sending::Sending;
 pub use settings::{
     CallSettings, Classify, HealthSettings, OnCancel, RuntimeSettings, ServiceSettings, Startup, StartupMode,
+    TelemetrySettings,
 };
 
 pub(crate) use environment::{Environment, Phase, Pulse};

@@ -23,6 +23,7 @@ use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    load::Invalidation,
     seat::Dispatch,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) hurried: bool,
     pub(crate) priority: Priority,
     pub(crate) context: Option<Context>,
+    /// What the call voids when it ends.
+    pub(crate) invalidation: Option<Arc<Invalidation>>,
 }
 
 /// What the caller asked for at the call site.
@@ -83,7 +86,7 @@ impl Plan {
             (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
             (None, context) => context.cloned(),
         };
-        Ok(Self { started, deadline, hurried, priority, context })
+        Ok(Self { started, deadline, hurried, priority, context, invalidation: None })
     }
 
     /// The plan of a call whose deadline had passed before it began.
@@ -94,6 +97,7 @@ impl Plan {
             hurried: true,
             priority: call.settings.priority,
             context: None,
+            invalidation: None,
         }
     }
 
@@ -106,12 +110,16 @@ impl Plan {
             hurried: false,
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
+            invalidation: None,
         }
     }
 }
 
 /// Sends a message again that its shard lost before it began, this often at most: each time a shard had to die.
 const RESENDS: u32 = 8;
+
+/// A call's place among its equals at each of its gates, which count by themselves.
+type Ranks = [Option<u64>; 2];
 
 /// How an attempt ended that gave no reply.
 enum Ended {
@@ -142,9 +150,9 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     if let Some(budget) = &state.budget {
         budget.deposit(plan.started);
     }
-    let (mut number, mut resends, mut rank) = (1, 0, None);
+    let (mut number, mut resends, mut ranks) = (1, 0, Ranks::default());
     loop {
-        let failure = match attempt(service, state, call, plan, number, &mut rank).await {
+        let failure = match attempt(service, state, call, plan, number, &mut ranks).await {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
@@ -198,7 +206,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     call: &Arc<C>,
     plan: &Plan,
     number: u32,
-    rank: &mut Option<u64>,
+    ranks: &mut Ranks,
 ) -> Result<Reply<C::Reply>, Ended> {
     let environment = &state.environment;
     let now = environment.now();
@@ -212,7 +220,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let mut admission = Admission::new(state, number, now);
     for (index, gate) in state.gates.iter().enumerate() {
         if let Some(gate) = gate
-            && gate.pass(state, plan, rank).await?
+            && gate.pass(state, plan, &mut ranks[index]).await?
         {
             admission.hold(index);
         }
@@ -233,6 +241,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
         Arc::clone(state),
         hurried,
         finishes(state.settings.on_cancel, call.traits().idempotent),
+        plan.invalidation.clone(),
     ));
     let (admission, arrived) = match &service.rules {
         Some(rules) => mocked::<D, C>(rules, &exchange, admission).await,
@@ -275,6 +284,10 @@ async fn on_shard<D: Downstream, C: Call<D>>(
         match service.dispatch(exchange) {
             Dispatch::Sent => break,
             Dispatch::Refused(reason) => return Err(refused(reason)),
+            // A thread that dies as often as it is started must not keep a call for longer than its time.
+            Dispatch::Vacant if Instant::now() >= exchange.deadline() => {
+                return Err(Ended::Failed(ran_out(Stage::Open)));
+            }
             Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
             Dispatch::Wait => {
                 let Some(seat) = service.seat() else { continue };

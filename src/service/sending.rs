@@ -14,7 +14,7 @@ use tracing::{Span, field};
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
-    load::{self, Looked, Stale},
+    load::{self, Invalidation, Looked, Stale},
     pipeline::{self, Options, Plan},
     recover::IntoRecovery,
     shard::panic_text,
@@ -181,11 +181,19 @@ where
             },
         };
         let started = call.environment.now();
+        let traits = match catch_unwind(AssertUnwindSafe(|| self.call.traits())) {
+            Ok(traits) => traits,
+            Err(payload) => {
+                let error = call.panicked("its traits", &*payload);
+                let plan = Plan::passed(call, started);
+                return settle(shared, call, self.call, &plan, None, self.fallback, error);
+            }
+        };
         let plan = Context::with_current(|context| {
             if context.is_none() {
                 shared.state.metrics.context_missing.add_one();
             }
-            Plan::new(call, self.call.traits().priority, &self.options, context, started)
+            Plan::new(call, traits.priority, &self.options, context, started)
         });
         let (plan, error) = match plan {
             Ok(plan) => (plan, shared.state.closed().map(|reason| call.refused(reason, Priority::Normal))),
@@ -206,7 +214,9 @@ where
         let (key, stale) = match looked {
             Ok(Looked::Hit { answer, refresh }) => {
                 if let Some(key) = refresh {
-                    load::refresh(shared, call, message, &plan, key);
+                    // There is an answer: code of the call's that panics costs it no more than the refresh.
+                    let refresh = || load::refresh(shared, call, message, &plan, key);
+                    let _ = catch_unwind(AssertUnwindSafe(refresh));
                 }
                 tell(call, plan.started, plan.priority, Outcome::Ok(answer.origin()));
                 return Begun::Ended(Ok(answer));
@@ -238,7 +248,7 @@ async fn run<D, C, F>(
     shared: Arc<Shared<D>>,
     state: Arc<CallState>,
     call: C,
-    plan: Plan,
+    mut plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Stale>,
     fallback: F,
@@ -249,14 +259,17 @@ where
     F: Recover<C::Reply>,
 {
     let call = Arc::new(call);
-    let invalidation: Invalidation<'_, D, C> = Invalidation { service: &*shared, call: &*call };
+    plan.invalidation = load::invalidation(&shared, &*call);
+    // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
+    let voids = Voids(plan.invalidation.clone());
     let result = match (key, C::sharing()) {
         (Some(key), Some(sharing)) => load::load(&shared, &state, &call, &plan, key, sharing).await,
         _ => pipeline::attempts(&shared, &state, &call, &plan)
             .await
             .map(|reply| Answer::owned(reply.value, Origin::Fresh)),
     };
-    drop(invalidation);
+    // Before the caller hears of it, who may read what it wrote.
+    drop(voids);
     match result {
         Ok(answer) => Ok(answer),
         Err(error) => match recover::<D, C, F>(&shared, &state, &call, &plan, stale, fallback, &error) {
@@ -266,15 +279,14 @@ where
     }
 }
 
-/// A write voids what it changed when it ends, however it ends: its outcome may be unknown.
-struct Invalidation<'a, D: Downstream, C: Call<D>> {
-    service: &'a Shared<D>,
-    call: &'a C,
-}
+/// Voids what a write changes when its caller stops waiting for it.
+struct Voids(Option<Arc<Invalidation>>);
 
-impl<D: Downstream, C: Call<D>> Drop for Invalidation<'_, D, C> {
+impl Drop for Voids {
     fn drop(&mut self) {
-        load::invalidate(self.service, self.call);
+        if let Some(invalidation) = &self.0 {
+            invalidation.apply();
+        }
     }
 }
 

@@ -48,6 +48,15 @@ impl Default for RuntimeSettings {
     }
 }
 
+/// How a runtime shows what it does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TelemetrySettings {
+    /// How often metrics are given to the recorder of the `metrics` crate; `"0s"`, the default, for never.
+    #[serde(with = "duration")]
+    pub publish: Duration,
+}
+
 /// How many threads the runtime may own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

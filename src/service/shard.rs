@@ -96,6 +96,10 @@ impl<D: Downstream, C: Call<D>> Handler<Order<C, C::Reply>> for Shard<D> {
 
     fn handle(&mut self, mut order: Order<C, C::Reply>, _: &mut Self::Context) {
         let Some(exchange) = order.begin() else { return };
+        // It waited behind something that blocked the thread: nothing of it may reach the downstream any more.
+        if Instant::now() >= exchange.deadline() {
+            return order.answer(Err(exchange.timed_out()));
+        }
         let mut attempt = Guarded {
             work: Box::pin(attempt(Rc::clone(&self.downstream), Arc::clone(&exchange))),
             vitals: Rc::clone(&self.vitals),

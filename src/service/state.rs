@@ -207,7 +207,7 @@ impl State {
 
     /// Voids everything of this service that is kept or being loaded.
     pub(crate) fn clear(&self) {
-        self.cleared.store(self.environment.generations.next().get(), Ordering::Release);
+        self.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
     }
 
     /// Sends all who wait at its gates away.
@@ -372,7 +372,7 @@ impl CallState {
 
     /// Voids everything of this call that is kept or being loaded.
     pub(crate) fn clear(&self) {
-        self.kept.cleared.store(self.environment.generations.next().get(), Ordering::Release);
+        self.kept.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
     }
 
     pub(crate) fn metrics(&self) -> &CallMetrics {

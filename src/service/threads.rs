@@ -94,6 +94,18 @@ pub(crate) fn place() -> Place {
     }
 }
 
+/// Runs `job` on this thread, where local tasks can be started; `false` if it cannot be. A task of tokio's own cannot
+/// start one, although it runs on an arbiter's thread: the arbiter does it for all.
+pub(crate) fn run_here(job: impl FnOnce() + Send + 'static) -> bool {
+    match Arbiter::try_current() {
+        Some(arbiter) => arbiter.spawn_fn(job),
+        None => {
+            job();
+            true
+        }
+    }
+}
+
 fn can_spawn_local() -> bool {
     catch_unwind(AssertUnwindSafe(|| drop(tokio::task::spawn_local(async {})))).is_ok()
 }

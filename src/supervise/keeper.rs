@@ -21,21 +21,25 @@ use crate::{
     policy::restart::{Next, Restarts},
     service::{Closed, Occupancy, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text},
     telemetry::{Cause, What},
+    units::Tick,
 };
 
 /// How long closing a pool may take before it is dropped as it is.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Panics of attempts reopen a pool at most this often.
+const PANIC_SILENCE: Duration = Duration::from_secs(60);
 
 /// Keeps a seat occupied, on the thread that it is polled on, until it is asked to leave.
 pub(crate) fn keep<D: Downstream>(
     service: Arc<Shared<D>>,
     seat: Arc<Seat<D>>,
 ) -> Pin<Box<dyn Future<Output = ()>>> {
+    let settings = service.state.table().settings.restart.clone();
+    // Made before its first poll: should that never come, the seat is vacant again all the same.
+    let keeper = Keeper { restarts: Restarts::new(settings), failed: false, panicked: None, service, seat };
     Box::pin(async move {
-        let environment = &service.state.environment;
-        watchdog::attend(environment);
-        let settings = service.state.table().settings.restart.clone();
-        let keeper = Keeper { restarts: Restarts::new(settings), failed: false, service, seat };
+        watchdog::attend(&keeper.service.state.environment);
         keeper.run().await;
     })
 }
@@ -46,12 +50,16 @@ struct Keeper<D: Downstream> {
     restarts: Restarts,
     /// Whether this seat's restarts went over their intensity.
     failed: bool,
+    /// When the pool was last reopened because attempts panicked.
+    panicked: Option<Tick>,
 }
 
 /// Why a shard is not there any more.
 enum End {
     Retired,
     Renewed,
+    /// Somebody wanted another pool: no sign that this one was ill.
+    Replaced,
     Died(Cause),
 }
 
@@ -71,10 +79,20 @@ impl<D: Downstream> Keeper<D> {
                         self.restarts = Restarts::new(self.service.state.table().settings.restart.clone());
                         continue;
                     }
+                    // Open => Opening. Panics are the calls' own, and no reason to fail the service.
+                    End::Died(Cause::AttemptPanics) => {
+                        self.panicked = Some(self.service.state.environment.now());
+                        self.restarted(Cause::AttemptPanics);
+                        continue;
+                    }
+                    // Open => Opening
+                    End::Replaced => {
+                        self.restarted(Cause::Requested);
+                        continue;
+                    }
                     // Open => Opening | Closed
                     End::Died(cause) => {
-                        self.service.state.metrics.restarted(cause);
-                        self.emit(What::ShardRestarted { thread: Arc::clone(&self.seat.thread), cause });
+                        self.restarted(cause);
                         OpenError::new(format!("its shard ended: {}", cause.word()))
                     }
                 },
@@ -123,12 +141,13 @@ impl<D: Downstream> Keeper<D> {
 
         let end = {
             let asked = pin!(self.seat.asked());
-            let broken = pin!(vitals.broken.notified());
+            let broken = pin!(self.suspect(&vitals));
             match select(&mut running, select(asked, broken)).await {
                 Either::Left((Ok(()), _)) => End::Died(Cause::Stopped),
                 Either::Left((Err(_), _)) => End::Died(Cause::Panic),
                 Either::Right((Either::Left((Request::Retire, _)), _)) => End::Retired,
                 Either::Right((Either::Left((Request::Renew, _)), _)) => End::Renewed,
+                Either::Right((Either::Left((Request::Reopen(Cause::Requested), _)), _)) => End::Replaced,
                 Either::Right((Either::Left((Request::Reopen(cause), _)), _)) => End::Died(cause),
                 Either::Right((Either::Right(_), _)) => End::Died(Cause::AttemptPanics),
             }
@@ -173,6 +192,22 @@ impl<D: Downstream> Keeper<D> {
             Either::Left((request, _)) => Some(request),
             Either::Right(_) => None,
         }
+    }
+
+    /// Waits until so many attempts panicked that the pool itself may be broken; not again soon after that was tried.
+    async fn suspect(&self, vitals: &Vitals) {
+        loop {
+            vitals.broken.notified().await;
+            let now = self.service.state.environment.now();
+            if self.panicked.is_none_or(|last| now.since(last) > PANIC_SILENCE) {
+                return;
+            }
+        }
+    }
+
+    fn restarted(&self, cause: Cause) {
+        self.service.state.metrics.restarted(cause);
+        self.emit(What::ShardRestarted { thread: Arc::clone(&self.seat.thread), cause });
     }
 
     fn emit(&self, what: What) {

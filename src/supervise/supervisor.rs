@@ -16,7 +16,7 @@ pub(crate) trait Supervised: Send + Sync {
     /// The service's name.
     fn name(&self) -> &Arc<str>;
 
-    /// How often the service wants to be checked; zero for never.
+    /// How often the service wants to be checked; zero for never, or never again.
     fn check_interval(&self) -> Duration;
 
     /// Checks the service's health once, and reopens its pools if it was ill often enough.
@@ -81,9 +81,11 @@ impl Handler<Check> for Supervisor {
     fn handle(&mut self, Check(name): Check, context: &mut Self::Context) {
         let Some(service) = self.services.get(&name) else { return };
         let interval = service.check_interval();
-        // Without checks nothing ticks; a reload that turns them on adopts the service again.
+        // Without checks nothing ticks, nor is what has ended kept alive; a reload that turns them on adopts the service
+        // again.
         if interval.is_zero() {
             self.checked.remove(&name);
+            self.services.remove(&name);
             return;
         }
         drop(actix_rt::spawn(Arc::clone(service).check()));

@@ -57,6 +57,9 @@ impl de::Visitor<'_> for Visitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        if text.ends_with(|end: char| end.is_ascii_digit()) && text.parse::<f64>().is_ok_and(|n| n != 0.0) {
+            return Err(unitless(text));
+        }
         let duration = humantime::parse_duration(text)
             .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))?;
         if duration > LONGEST {
@@ -66,6 +69,24 @@ impl de::Visitor<'_> for Visitor {
         }
         Ok(duration)
     }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Duration, E> {
+        Err(unitless(number))
+    }
+}
+
+fn unitless<E: de::Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!(
+        "found the number {number}, and a duration needs its unit: write \"{number}s\" or \"{number}ms\""
+    ))
 }
 
 struct OptionVisitor;

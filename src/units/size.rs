@@ -74,8 +74,23 @@ impl de::Visitor<'_> for Visitor {
         f.write_str("a size with its unit, such as \"64MiB\" or \"512KiB\"")
     }
 
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<ByteSize, E> {
+        Err(unitless(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<ByteSize, E> {
+        Err(unitless(number))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
         let text = text.trim();
+        if text.ends_with(|end: char| end.is_ascii_digit()) && text.parse::<f64>().is_ok() {
+            return Err(unitless(text));
+        }
         UNITS
             .iter()
             .find_map(|(unit, size)| {
@@ -84,4 +99,10 @@ impl de::Visitor<'_> for Visitor {
             })
             .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }
+}
+
+fn unitless<E: de::Error>(number: impl fmt::Display) -> E {
+    E::custom(format_args!(
+        "found the number {number}, and a size needs its unit: write \"{number}B\" or \"{number}MiB\""
+    ))
 }

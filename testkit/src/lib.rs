@@ -8,6 +8,7 @@
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
+//! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
 //!
 //! Servers, proxies and processes have threads of their own and wait in real time, whatever the test's runtime and
@@ -17,6 +18,7 @@
 //! server does not start.
 
 mod clock;
+mod conformance;
 mod gate;
 mod mock;
 mod port;
@@ -27,6 +29,7 @@ mod server;
 mod worker;
 
 pub use clock::virtual_time;
+pub use conformance::{Subject, kind_conformance};
 pub use gate::Gate;
 pub use mock::{Mock, mock};
 pub use process::Process;

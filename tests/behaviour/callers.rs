@@ -52,6 +52,29 @@ fn an_arbiters_calls_stay_on_its_thread() {
     });
 }
 
+/// The first call of a thread came from a task made with `tokio::spawn` (a load for the cache is one), and panicked since
+/// such a task cannot spawn local ones, though its thread can.
+#[test]
+fn an_arbiters_first_call_may_come_from_a_task_that_is_not_local() {
+    actix_rt::System::new().block_on(async {
+        let runtime = start(&replies()).await;
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let arbiter = actix_rt::Arbiter::new();
+        let (done, ended) = tokio::sync::oneshot::channel();
+        arbiter.spawn_fn(move || {
+            seawall::spawn(async move {
+                let answer = users.send(Ask(1)).await.map(|answer| answer.id);
+                let _ = done.send((answer, std::thread::current().name().unwrap_or_default().to_owned()));
+            });
+        });
+        let (answer, thread) = ended.await.expect("it ends");
+        assert_eq!(answer.expect("it answers"), 1);
+        assert_eq!(threads(&runtime), [thread]);
+        arbiter.stop();
+        runtime.drain().await;
+    });
+}
+
 #[test]
 fn multi_threaded_tokio_is_served_by_the_runtimes_own_threads() {
     let tokio =
@@ -150,4 +173,65 @@ fn the_runtimes_own_thread_that_dies_is_replaced_and_handles_keep_working() {
         users.send(Ask(3)).await.expect("it answers");
         assert_eq!(runtime.drain().await.cut_off, 0);
     });
+}
+
+/// A page that makes a cached call, whose load is a task, and one that is not.
+async fn page(users: actix_web::web::Data<seawall::Service<Scripted>>) -> Result<String, seawall::CallError> {
+    let looked_up = users.send(seawall_testkit::Lookup(1)).await?;
+    let asked = users.send(Ask(2)).await?;
+    Ok(format!("{} {}", looked_up.id, asked.id))
+}
+
+/// Serves pages on two workers, and asks for so many that both are busy; on which threads the shards are.
+async fn shards_of_a_server() -> Vec<String> {
+    use actix_web::{App, HttpServer, web};
+
+    let runtime = start(&replies()).await;
+    let users = runtime.service::<Scripted>("users").expect("there");
+    let server = HttpServer::new(move || {
+        App::new().app_data(web::Data::new(users.clone())).route("/", web::get().to(page))
+    })
+    .workers(2)
+    .disable_signals()
+    .bind(("127.0.0.1", 0))
+    .expect("a port is free");
+    let address = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    let served = tokio::spawn(server);
+    for _ in 0..16 {
+        let body = tokio::task::spawn_blocking(move || get(address)).await.expect("it does not panic");
+        assert!(body.ends_with("1 2"), "{body}");
+    }
+    let threads = threads(&runtime);
+    handle.stop(true).await;
+    served.await.expect("it does not panic").expect("it ends well");
+    assert_eq!(runtime.drain().await.cut_off, 0);
+    threads
+}
+
+fn get(address: std::net::SocketAddr) -> String {
+    use std::io::{Read, Write};
+
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn handlers_under_actix_webs_main_are_served_on_their_own_workers() {
+    let threads = actix_rt::System::new().block_on(shards_of_a_server());
+    assert!(threads.iter().all(|thread| !thread.starts_with("seawall-")), "{threads:?}");
+    assert!((1..=2).contains(&threads.len()), "{threads:?}");
+}
+
+#[test]
+fn handlers_under_tokios_main_are_served_on_their_own_workers_too() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    let threads = tokio.block_on(shards_of_a_server());
+    assert!(threads.iter().all(|thread| !thread.starts_with("seawall-")), "{threads:?}");
+    assert!((1..=2).contains(&threads.len()), "{threads:?}");
 }

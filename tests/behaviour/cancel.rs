@@ -88,3 +88,22 @@ fn ten_thousand_calls_dropped_at_random_points_leave_nothing_behind() {
         end(runtime).await;
     });
 }
+
+#[test]
+fn a_write_that_goes_on_without_its_caller_invalidates_when_it_ends() {
+    virtual_time(async || {
+        let behaviour = replies();
+        behaviour.react(|asked| {
+            if asked.call == "Change" { Reaction::Reply.after(ms(500)) } else { Reaction::Reply }
+        });
+        let (runtime, users) = start("", &behaviour).await;
+        let mut write = users.send(Change(1));
+        begin(&mut write).await;
+        drop(write);
+        let before = users.send(Lookup(1)).await.expect("loaded before it is written").serial;
+        assert_eq!(users.send(Lookup(1)).await.expect("kept").serial, before);
+        tokio::time::sleep(ms(1000)).await;
+        assert_ne!(users.send(Lookup(1)).await.expect("loaded after it").serial, before);
+        end(runtime).await;
+    });
+}

@@ -1,9 +1,10 @@
 //! What was asked for on the command line.
 //!
-//! By hand and not by a parser crate: three tasks have two options between them, and what follows `test` is cargo's.
+//! By hand and not by a parser crate: four tasks have three options between them, and what follows `test` is cargo's.
 
 use std::ffi::OsString;
 
+use crate::bench::Thoroughness;
 use crate::setup::Scope;
 
 pub(crate) const HELP: &str = "\
@@ -14,11 +15,14 @@ Usage: cargo xtask <TASK>
 Tasks:
   setup [--ci]   Install what the tests need and this machine lacks (--ci: and what `ci` needs beside them)
   test [ARGS]    Run all tests and doctests of the workspace; ARGS go to `cargo test` as they are
+  bench [--quick]
+                 Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
   ci             Everything that CI checks: format, lints, docs, dependencies, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
+  cargo xtask bench --quick
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -27,6 +31,7 @@ pub(crate) enum Task {
     Help,
     Setup(Scope),
     Test(Vec<OsString>),
+    Bench(Thoroughness),
     Ci,
 }
 
@@ -54,13 +59,21 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
             }
         },
         Some("test") => Ok(Task::Test(rest)),
+        Some("bench") => match rest.as_slice() {
+            [] => Ok(Task::Bench(Thoroughness::Full)),
+            [option] if option == "--quick" => Ok(Task::Bench(Thoroughness::Quick)),
+            [option] => Err(format!("`bench` has no option {option:?}: it takes `--quick` or nothing")),
+            [_, second, ..] => {
+                Err(format!("`bench` takes `--quick` or nothing, and {second:?} is one too many"))
+            }
+        },
         Some("ci") => match rest.first() {
             None => Ok(Task::Ci),
             Some(extra) => Err(format!(
                 "`ci` takes no arguments, and was given {extra:?}: `cargo xtask test` runs a part of the tests"
             )),
         },
-        _ => Err(format!("there is no task {task:?}: the tasks are `setup`, `test` and `ci`")),
+        _ => Err(format!("there is no task {task:?}: the tasks are `setup`, `test`, `bench` and `ci`")),
     }
 }
 
@@ -81,6 +94,8 @@ mod tests {
         assert_eq!(parsed(&["setup"]), Ok(Task::Setup(Scope::Tests)));
         assert_eq!(parsed(&["setup", "--ci"]), Ok(Task::Setup(Scope::Ci)));
         assert_eq!(parsed(&["test"]), Ok(Task::Test(vec![])));
+        assert_eq!(parsed(&["bench"]), Ok(Task::Bench(Thoroughness::Full)));
+        assert_eq!(parsed(&["bench", "--quick"]), Ok(Task::Bench(Thoroughness::Quick)));
         assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
     }
 
@@ -96,7 +111,7 @@ mod tests {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "ci"] {
+        for task in ["setup", "test", "bench", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }
@@ -107,6 +122,8 @@ mod tests {
             (&["tets"][..], "\"tets\"", "`test`"),
             (&["setup", "--all"], "\"--all\"", "`--ci`"),
             (&["setup", "--ci", "redis"], "\"redis\"", "`--ci`"),
+            (&["bench", "--fast"], "\"--fast\"", "`--quick`"),
+            (&["bench", "--quick", "http"], "\"http\"", "`--quick`"),
             (&["ci", "--fast"], "\"--fast\"", "no arguments"),
             (&[], "no task", "cargo xtask <TASK>"),
         ] {

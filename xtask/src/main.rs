@@ -1,4 +1,4 @@
-//! The tasks of this workspace, one command for each: `cargo xtask setup | test | ci`.
+//! The tasks of this workspace, one command for each: `cargo xtask setup | test | bench | ci`.
 //!
 //! What CI runs is what a developer runs: `.ci/run` calls these tasks, and the `ci` task runs the tests through the
 //! same function as the `test` task. They are Rust and not shell so that they are checked like the rest, and use the
@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod ci;
 mod process;
 mod setup;
@@ -40,6 +41,7 @@ fn run(task: Task) -> Result<(), String> {
             println!("\n{tests}");
             tests.verdict()
         }
+        Task::Bench(thoroughness) => bench::run(thoroughness),
         Task::Ci => ci::run(),
     }
 }

@@ -539,3 +539,25 @@ fn threads_lose_no_probe_and_make_one_chain_of_changes() {
     let word = breaker.word();
     assert_eq!((word.state(), word.under_way()), (state, 0), "no slot is lost");
 }
+
+#[test]
+fn a_probe_that_fails_while_another_succeeds_opens_it_all_the_same() {
+    for _ in 0..200 {
+        let breaker = breaker(|settings| settings.half_open_calls = 3);
+        open(&breaker, at(0));
+        let now = at(30_000);
+        let probes: Vec<_> = (0..3).map(|_| breaker.admit(now).expect("it is a probe").0).collect();
+        let start = std::sync::Barrier::new(probes.len());
+        std::thread::scope(|scope| {
+            for (number, probe) in probes.into_iter().enumerate() {
+                let (breaker, start) = (&breaker, &start);
+                let verdict = if number == 0 { Verdict::Failure } else { Verdict::Success };
+                scope.spawn(move || {
+                    start.wait();
+                    breaker.record(probe, verdict, Duration::ZERO, now);
+                });
+            }
+        });
+        assert_eq!(breaker.snapshot(now).state, State::Open);
+    }
+}

@@ -9,17 +9,14 @@
 //! under the lock, and only while all places are taken; and who leaves gives the place up by the fast path only while
 //! nobody waits, else takes the lock and hands it on. So there is never a free place beside a waiting call.
 //!
-//! Who waits is told outside of the lock, and may go away in that moment. So what became of a ticket is settled under the
-//! lock, by whoever takes it out of the queue: one that cancels learns for certain whether it has a place to give up, and
-//! places can neither leak nor be given up twice. What a retry brings of its earlier entry is a rank alone, which orders;
-//! which entry is meant is told by a serial number of its own, so that equal ranks do not push each other out.
+//! Who waits is told outside of the lock, and may go away in that moment. Whether it had a place is then between it and
+//! whoever took it out of the queue: a `W` must be told by something that either is heard of or fails (a one-shot channel
+//! whose receiver is closed before it is asked a last time), and a place that nobody hears of is given up again by whoever
+//! hands it out.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -63,44 +60,30 @@ pub struct Bulkhead<W> {
     max_in_flight: AtomicU32,
     max_queue: AtomicU32,
     serials: AtomicU64,
-    queue: Mutex<BTreeMap<Place, Waiting<W>>>,
-}
-
-/// A place in the queue: the smaller, the sooner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    priority: u8,
-    rank: u64,
-    serial: u64,
+    queue: Mutex<BTreeMap<Ticket, Waiting<W>>>,
 }
 
 #[derive(Debug)]
 struct Waiting<W> {
     waiter: W,
     deadline: Tick,
-    refused: Arc<AtomicBool>,
 }
 
-impl<W> Waiting<W> {
-    /// Takes it out of the queue without a place. Under the queue's lock, which orders it before any cancelling.
-    fn refuse(self) -> W {
-        self.refused.store(true, Ordering::Relaxed);
-        self.waiter
-    }
-}
-
-/// What a call that waits is known by.
-#[derive(Debug)]
+/// A place in the queue: the smaller, the sooner.
+///
+/// The rank only orders. Which entry is meant is told by a serial number of its own: a rank brought from elsewhere may be
+/// somebody's here, who must not lose his place by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
-    place: Place,
-    refused: Arc<AtomicBool>,
+    priority: u8,
+    rank: u64,
+    serial: u64,
 }
 
 impl Ticket {
-    /// When the call first came to this bulkhead. A retry that enters by it keeps its place among its equals; it means
-    /// nothing to another bulkhead.
-    pub fn rank(&self) -> u64 {
-        self.place.rank
+    /// When the call first came. A retry that enters by it keeps its place among its equals.
+    pub fn rank(self) -> u64 {
+        self.rank
     }
 }
 
@@ -127,17 +110,6 @@ pub struct Handed<W> {
     pub admitted: Option<W>,
     /// Whose deadline had passed, and are to be told.
     pub expired: Vec<W>,
-}
-
-/// What a call was when it stopped waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// It waited.
-    Waiting,
-    /// It had a place by then, which it must give up.
-    Admitted,
-    /// It had been told that it has none.
-    Refused,
 }
 
 /// A bulkhead as it is now.
@@ -206,23 +178,22 @@ impl<W> Bulkhead<W> {
             }
             let full = waiting(word) >= self.max_queue.load(Ordering::Relaxed);
             let less_important = full
-                .then(|| queue.last_key_value().map(|(place, _)| *place))
+                .then(|| queue.last_key_value().map(|(ticket, _)| *ticket))
                 .flatten()
                 .filter(|last| last.priority > priority);
             if full && less_important.is_none() {
                 return Entry::Full;
             }
             let shed = match less_important {
-                Some(last) => queue.remove(&last).map(Waiting::refuse),
+                Some(last) => queue.remove(&last).map(|waiting| waiting.waiter),
                 // Only while all places are taken: one that was given up meanwhile is ours instead.
                 None if self.swap(word, word + ONE_WAITING).is_err() => continue,
                 None => None,
             };
             let serial = self.serials.fetch_add(1, Ordering::Relaxed);
-            let place = Place { priority, rank: rank.unwrap_or(serial), serial };
-            let refused = Arc::new(AtomicBool::new(false));
-            queue.insert(place, Waiting { waiter: waiter(), deadline, refused: Arc::clone(&refused) });
-            return Entry::Queued { ticket: Ticket { place, refused }, shed };
+            let ticket = Ticket { priority, rank: rank.unwrap_or(serial), serial };
+            queue.insert(ticket, Waiting { waiter: waiter(), deadline });
+            return Entry::Queued { ticket, shed };
         }
     }
 
@@ -241,13 +212,9 @@ impl<W> Bulkhead<W> {
         // A limit that was lowered is reached by handing no places on.
         let may_hand_on = in_flight(self.word.load(Ordering::Acquire)) <= self.max_in_flight();
         while may_hand_on && handed.admitted.is_none() {
-            let Some((_, first)) = queue.pop_first() else { break };
+            let Some((_, Waiting { waiter, deadline })) = queue.pop_first() else { break };
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
-            if first.deadline > now {
-                handed.admitted = Some(first.waiter);
-            } else {
-                handed.expired.push(first.refuse());
-            }
+            if deadline > now { handed.admitted = Some(waiter) } else { handed.expired.push(waiter) }
         }
         if handed.admitted.is_none() {
             self.word.fetch_sub(1, Ordering::AcqRel);
@@ -255,28 +222,26 @@ impl<W> Bulkhead<W> {
         handed
     }
 
-    /// Stops waiting, for a call that has not heard what became of it. Whatever it is told after that is void; the answer
-    /// here holds.
-    pub fn cancel(&self, ticket: &Ticket) -> Cancelled {
-        let mut queue = self.queue.lock();
-        if queue.remove(&ticket.place).is_some() {
+    /// Stops waiting; whether it still did. If not it was handed a place, or sent away, and is told so or was.
+    pub fn cancel(&self, ticket: Ticket) -> bool {
+        let waited = self.queue.lock().remove(&ticket).is_some();
+        if waited {
             self.word.fetch_sub(ONE_WAITING, Ordering::AcqRel);
-            Cancelled::Waiting
-        } else if ticket.refused.load(Ordering::Relaxed) {
-            Cancelled::Refused
-        } else {
-            Cancelled::Admitted
         }
+        waited
     }
 
-    /// Sends all who wait away; they are to be told.
-    pub fn flush(&self) -> Vec<W> {
+    /// Sends away all who wait and are of those meant; they are to be told.
+    pub fn flush(&self, meant: impl Fn(&W) -> bool) -> Vec<W> {
         if waiting(self.word.load(Ordering::Acquire)) == 0 {
             return Vec::new();
         }
         let mut queue = self.queue.lock();
-        self.word.fetch_sub(queue.len() as u64 * ONE_WAITING, Ordering::AcqRel);
-        std::mem::take(&mut *queue).into_values().map(Waiting::refuse).collect()
+        let (flushed, stay): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut *queue).into_iter().partition(|(_, waiting)| meant(&waiting.waiter));
+        *queue = stay;
+        self.word.fetch_sub(flushed.len() as u64 * ONE_WAITING, Ordering::AcqRel);
+        flushed.into_values().map(|waiting| waiting.waiter).collect()
     }
 
     /// Changes the limits. Who has a place now that waited before is to be told.

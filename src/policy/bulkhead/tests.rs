@@ -1,9 +1,5 @@
-use std::{
-    collections::HashMap,
-    sync::mpsc::{SyncSender, sync_channel},
-};
-
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -60,40 +56,28 @@ fn a_retry_keeps_its_rank() {
 }
 
 #[test]
-fn a_rank_that_somebody_has_already_costs_nobody_a_place() {
-    // A call that passes two bulkheads once brought the first one's rank to the second: whoever waited there by the
-    // same rank was dropped unheard, and the count of the waiting stayed one too high for good.
+fn a_rank_that_somebody_has_takes_nobodys_place() {
+    // Of another bulkhead's rank: whoever waited here by the same one was dropped unheard, and counted for ever.
     let bulkhead = Bulkhead::new(1, 3);
     let _ = enter(&bulkhead, 1, 0);
-    let Entry::Queued { ticket: first, .. } = enter(&bulkhead, 1, 1) else { panic!("it waits") };
-    let Entry::Queued { .. } = bulkhead.enter(1, NEVER, Some(first.rank()), || 2) else { panic!("it waits") };
-    assert_eq!(bulkhead.snapshot().waiting, 2);
-    assert_eq!(bulkhead.cancel(&first), Cancelled::Waiting);
+    let Entry::Queued { ticket, .. } = enter(&bulkhead, 1, 1) else { panic!("it waits") };
+    assert!(matches!(bulkhead.enter(1, NEVER, Some(ticket.rank()), || 2), Entry::Queued { .. }));
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(1));
     assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(2));
     assert_eq!(bulkhead.leave(Tick::ZERO).admitted, None);
-    assert!(matches!(enter(&bulkhead, 1, 3), Entry::Admitted), "nobody waits any more");
+    assert_eq!((bulkhead.snapshot().in_flight, bulkhead.snapshot().waiting), (0, 0));
 }
 
 #[test]
-fn who_cancels_before_it_is_told_learns_what_became_of_it() {
-    let bulkhead = Bulkhead::new(1, 2);
-    let queued = |priority, deadline, id| match bulkhead.enter(priority, deadline, None, || id) {
-        Entry::Queued { ticket, .. } => ticket,
-        entry => panic!("{entry:?}"),
-    };
-    let _ = enter(&bulkhead, 1, 0);
-    let (late, shed) = (queued(1, Tick::ZERO, 1), queued(2, NEVER, 2));
-    let admitted = queued(0, NEVER, 3);
-    assert_eq!(bulkhead.cancel(&shed), Cancelled::Refused);
+fn only_those_meant_are_sent_away() {
+    let bulkhead = Bulkhead::new(1, 5);
+    for id in 0..5 {
+        let _ = enter(&bulkhead, 1, id);
+    }
+    assert_eq!(bulkhead.flush(|id| id % 2 == 0), [2, 4]);
+    assert_eq!(bulkhead.snapshot().waiting, 2);
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(1));
     assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(3));
-    assert_eq!(bulkhead.cancel(&admitted), Cancelled::Admitted);
-    assert_eq!(bulkhead.leave(Tick::ZERO).expired, [1]);
-    assert_eq!(bulkhead.cancel(&late), Cancelled::Refused);
-    assert_eq!((bulkhead.snapshot().in_flight, bulkhead.snapshot().waiting), (0, 0));
-    let _ = enter(&bulkhead, 1, 4);
-    let flushed = queued(1, NEVER, 5);
-    assert_eq!(bulkhead.flush(), [5]);
-    assert_eq!(bulkhead.cancel(&flushed), Cancelled::Refused);
 }
 
 #[test]
@@ -109,20 +93,16 @@ struct Model {
     in_flight: usize,
     /// Priority, rank, who, deadline.
     queue: Vec<(u8, u64, u32, Tick)>,
-    /// What became of those who do not wait any more.
-    fates: HashMap<u32, Cancelled>,
 }
 
 impl Model {
-    fn take(&mut self, index: usize, fate: Cancelled) -> u32 {
-        let (.., id, _) = self.queue.remove(index);
-        self.fates.insert(id, fate);
-        id
+    fn take(&mut self, index: usize) -> u32 {
+        self.queue.remove(index).2
     }
 
     fn admit(&mut self) -> u32 {
         self.in_flight += 1;
-        self.take(0, Cancelled::Admitted)
+        self.take(0)
     }
 }
 
@@ -153,7 +133,7 @@ proptest! {
                     if model.queue.len() >= max_queue as usize {
                         match model.queue.last() {
                             Some(last) if last.0 > priority => {
-                                expected = Some(model.take(model.queue.len() - 1, Cancelled::Refused));
+                                expected = Some(model.take(model.queue.len() - 1));
                             }
                             _ => {
                                 prop_assert!(matches!(entry, Entry::Full));
@@ -173,9 +153,9 @@ proptest! {
                     let (mut admitted, mut expired) = (None, Vec::new());
                     while model.in_flight <= limit as usize && admitted.is_none() && !model.queue.is_empty() {
                         if model.queue[0].3 > time {
-                            admitted = Some(model.take(0, Cancelled::Admitted));
+                            admitted = Some(model.take(0));
                         } else {
-                            expired.push(model.take(0, Cancelled::Refused));
+                            expired.push(model.take(0));
                         }
                     }
                     model.in_flight -= usize::from(admitted.is_none());
@@ -186,9 +166,8 @@ proptest! {
                 7 if !tickets.is_empty() => {
                     let id = *tickets.keys().nth(amount as usize % tickets.len()).expect("one of them");
                     let ticket = tickets.remove(&id).expect("it is there");
-                    let expected = model.fates.remove(&id).unwrap_or(Cancelled::Waiting);
-                    model.queue.retain(|(.., waiting, _)| *waiting != id);
-                    prop_assert_eq!(bulkhead.cancel(&ticket), expected);
+                    let waited = model.queue.iter().position(|(.., waiting, _)| *waiting == id);
+                    prop_assert_eq!(bulkhead.cancel(ticket), waited.map(|index| model.take(index)).is_some());
                 }
                 8 => {
                     limit = amount;
@@ -199,9 +178,12 @@ proptest! {
                     prop_assert_eq!(bulkhead.set_limits(limit, max_queue), expected);
                 }
                 9 if priority == 0 => {
-                    let expected: Vec<_> =
-                        (0..model.queue.len()).map(|_| model.take(0, Cancelled::Refused)).collect();
-                    prop_assert_eq!(bulkhead.flush(), expected);
+                    let meant = |id: &u32| amount == 0 || id.is_multiple_of(2);
+                    let (sent, stay) = model.queue.iter().partition(|waiting| meant(&waiting.2));
+                    model.queue = stay;
+                    let sent: Vec<(u8, u64, u32, Tick)> = sent;
+                    let expected: Vec<_> = sent.into_iter().map(|waiting| waiting.2).collect();
+                    prop_assert_eq!(bulkhead.flush(meant), expected);
                 }
                 _ => {}
             }
@@ -213,7 +195,7 @@ proptest! {
 }
 
 /// What a waiter of the threads below is told.
-#[derive(PartialEq)]
+#[derive(Debug, PartialEq)]
 enum Told {
     Admitted,
     Refused,
@@ -221,13 +203,20 @@ enum Told {
 
 #[test]
 fn threads_leave_no_place_taken_and_no_one_waiting() {
-    let bulkhead = Bulkhead::<SyncSender<Told>>::new(3, 8);
+    let bulkhead = Bulkhead::<oneshot::Sender<Told>>::new(3, 8);
     let (most, inside) = (AtomicU32::new(0), AtomicU32::new(0));
-    let tell = |waiters: Vec<SyncSender<Told>>| {
+    let refuse = |waiters: Vec<oneshot::Sender<Told>>| {
         // Who is to be told may be going away in this very moment.
         std::thread::yield_now();
         for waiter in waiters {
             let _ = waiter.send(Told::Refused);
+        }
+    };
+    let leave = |now| loop {
+        let Handed { admitted, expired } = bulkhead.leave(now);
+        refuse(expired);
+        if admitted.is_none_or(|next| next.send(Told::Admitted).is_ok()) {
+            return;
         }
     };
     std::thread::scope(|scope| {
@@ -237,16 +226,21 @@ fn threads_leave_no_place_taken_and_no_one_waiting() {
                 for i in 0..5_000_u32 {
                     let now = Tick::from_nanos(u64::from(i));
                     let deadline = if i % 5 == 0 { now } else { NEVER };
-                    let (admit, told) = sync_channel(1);
-                    let entered = match bulkhead.enter((i % 3) as u8, deadline, None, || admit) {
+                    let (waiter, mut ear) = oneshot::channel();
+                    let entered = match bulkhead.enter((i % 3) as u8, deadline, None, || waiter) {
                         Entry::Admitted => true,
                         Entry::Full => false,
                         Entry::Queued { ticket, shed } => {
-                            tell(shed.into_iter().collect());
+                            refuse(shed.into_iter().collect());
                             if (i + thread) % 3 == 0 {
-                                bulkhead.cancel(&ticket) == Cancelled::Admitted
+                                ear.close();
+                                let heard = ear.try_recv();
+                                if heard.is_err() {
+                                    bulkhead.cancel(ticket);
+                                }
+                                heard == Ok(Told::Admitted)
                             } else {
-                                told.recv() == Ok(Told::Admitted)
+                                ear.blocking_recv() == Ok(Told::Admitted)
                             }
                         }
                     };
@@ -254,14 +248,10 @@ fn threads_leave_no_place_taken_and_no_one_waiting() {
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         inside.fetch_sub(1, Ordering::SeqCst);
-                        let handed = bulkhead.leave(now);
-                        tell(handed.expired);
-                        if let Some(next) = handed.admitted {
-                            let _ = next.send(Told::Admitted);
-                        }
+                        leave(now);
                     }
                     if i % 17 == 0 {
-                        tell(bulkhead.flush());
+                        refuse(bulkhead.flush(|_| i % 2 == 0));
                     }
                 }
             });

@@ -1,0 +1,93 @@
+//! What the benches have in common: how they are asked, and how their figures are told.
+//!
+//! Each prints a table for people. With `--figures FILE` it also writes its figures there, one JSON object a line, which
+//! `cargo xtask bench` joins to `target/bench/figures.json`.
+#![allow(clippy::print_stdout)] // Its output is the table.
+
+use std::{collections::BTreeMap, env, fs, path::PathBuf};
+
+use serde::Serialize;
+
+/// How a bench was asked to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Fewer rounds: enough to see whether it works, not enough for a figure to quote.
+    pub quick: bool,
+    figures: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// Says which argument was not understood.
+    pub fn from_args() -> Result<Self, String> {
+        let (mut options, mut args) = (Self::default(), env::args_os().skip(1));
+        while let Some(arg) = args.next() {
+            match arg.to_str() {
+                Some("--quick") => options.quick = true,
+                Some("--figures") => {
+                    let file = args.next().ok_or("`--figures` needs the name of a file")?;
+                    options.figures = Some(file.into());
+                }
+                _ => {
+                    return Err(format!(
+                        "{arg:?} is not understood: there are `--quick` and `--figures FILE`"
+                    ));
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// `often` rounds, or a third of them when it should be quick.
+    pub fn rounds(&self, often: usize) -> usize {
+        if self.quick { often.div_ceil(3) } else { often }
+    }
+
+    /// Prints the figures, and writes them where they are wanted.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn report(&self, figures: &[Figure]) -> Result<(), String> {
+        println!("{:32} {:>10}        goal       peers", "", "");
+        for Figure { name, value, unit, goal, peers } in figures {
+            let peers: Vec<_> = peers.iter().map(|(peer, value)| format!("{peer} {value:.2}")).collect();
+            println!("{name:32} {value:>10.2} {unit:6} {goal:10} {}", peers.join(", "));
+        }
+        let Some(file) = &self.figures else { return Ok(()) };
+        let lines: Result<Vec<_>, _> = figures.iter().map(serde_json::to_string).collect();
+        let lines = lines.map_err(|error| format!("the figures are no JSON: {error}"))?;
+        fs::write(file, lines.join("\n") + "\n")
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))
+    }
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What was measured; those with a goal have a name of the design's.
+    pub name: &'static str,
+    /// The least over all rounds.
+    pub value: f64,
+    /// `ns`, `us` or `ratio`.
+    pub unit: &'static str,
+    /// What it should be; empty for what is there to compare with.
+    pub goal: &'static str,
+    /// What others cost, measured in the same run and unit.
+    pub peers: BTreeMap<&'static str, f64>,
+}
+
+impl Figure {
+    /// A figure without peers.
+    pub fn new(name: &'static str, value: f64, unit: &'static str, goal: &'static str) -> Self {
+        Self { name, value, unit, goal, peers: BTreeMap::new() }
+    }
+
+    /// The same beside what `peer` costs.
+    #[must_use]
+    pub fn beside(mut self, peer: &'static str, value: f64) -> Self {
+        self.peers.insert(peer, value);
+        self
+    }
+}

@@ -1,0 +1,89 @@
+//! Measures what things cost, and keeps the figures.
+//!
+//! The benches are the binaries of `benches/`, each with its own table; this runs them one after the other, so that none
+//! disturbs another, and joins what they found to one file. They write one JSON object a line, which can be joined
+//! without reading it: this crate has no parser, and wants none.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::process::{self, cargo};
+
+/// The binaries, in the order of their running.
+const BENCHES: [&str; 2] = ["costs", "http"];
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thoroughness {
+    /// Enough for figures to quote.
+    Full,
+    /// Enough to see that all of it works.
+    Quick,
+}
+
+/// Runs all benches.
+///
+/// # Errors
+/// When one cannot be built or fails, or its figures cannot be kept. The figures of the run before are gone then.
+pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
+    let folder = folder();
+    let file = folder.join("figures.json");
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| format!("{path}: {error}")
+    };
+    fs::create_dir_all(&folder).map_err(failed(&folder))?;
+    // What is there is of another build, and would be taken for this one's should a bench fail.
+    fs::write(&file, joined("")).map_err(failed(&file))?;
+
+    let mut lines = String::new();
+    for bench in BENCHES {
+        println!("\n== {bench}");
+        let part = folder.join(bench).with_extension("jsonl");
+        let mut command = cargo();
+        command.args(["run", "--quiet", "--locked", "--release", "--package", "seawall-benches"]);
+        command.args(["--bin", bench, "--", "--figures"]).arg(&part);
+        if thoroughness == Thoroughness::Quick {
+            command.arg("--quick");
+        }
+        process::run(&mut command)?;
+        lines += &fs::read_to_string(&part).map_err(failed(&part))?;
+    }
+    fs::write(&file, joined(&lines)).map_err(failed(&file))?;
+    println!("\n{} figures in {}", lines.lines().count(), file.display());
+    Ok(())
+}
+
+/// `target/bench`, wherever cargo's target folder is.
+fn folder() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
+        // Cargo runs a task in the folder that it was called in, which may be a member's.
+        || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
+        PathBuf::from,
+    );
+    target.join("bench")
+}
+
+/// One JSON array of objects that stand on a line each.
+fn joined(lines: &str) -> String {
+    let lines: Vec<_> = lines.lines().map(|line| format!("  {line}")).collect();
+    format!("[\n{}\n]\n", lines.join(",\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_the_elements_of_one_array() {
+        let lines = "{\"name\":\"call_ns\"}\n{\"name\":\"http_awc_ratio\"}\n";
+        assert_eq!(joined(lines), "[\n  {\"name\":\"call_ns\"},\n  {\"name\":\"http_awc_ratio\"}\n]\n");
+        assert_eq!(joined("").split_whitespace().collect::<String>(), "[]");
+    }
+
+    #[test]
+    fn figures_are_kept_beside_what_was_built() {
+        assert!(folder().ends_with("bench"));
+    }
+}
