@@ -13,6 +13,26 @@ pub(crate) enum Partition {
     Principal,
 }
 
+impl Partition {
+    /// Whether the context says whose part it is.
+    pub(crate) fn is_told(self, context: Option<&Context>) -> bool {
+        match self {
+            Self::Service => true,
+            Self::Tenant => context.is_some_and(|context| context.get_tenant().is_some()),
+            Self::Principal => context.is_some_and(|context| context.get_principal().is_some()),
+        }
+    }
+
+    /// The word for it in settings.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Tenant => "tenant",
+            Self::Principal => "principal",
+        }
+    }
+}
+
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -32,6 +52,8 @@ pub(crate) fn with_key<T>(
     let mut bytes = BUFFER.take();
     bytes.clear();
     bytes.extend_from_slice(&service.to_le_bytes());
+    // A reload may change the partition: a key of one must not read as one of another.
+    bytes.push(partition as u8);
     let mut writer = KeyWriter::new(&mut bytes);
     writer.value(call);
     let known = match partition {

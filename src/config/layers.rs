@@ -9,7 +9,7 @@ use super::{
     files,
     merge::{beaten, merge},
     names::Names,
-    origin::Origin,
+    origin::{Mark, Origin},
     path,
     plain::plain,
     scope::{Part, Table, key_of},
@@ -224,12 +224,17 @@ impl Layers {
         }
     }
 
-    /// Adds an error about what is written at these keys, such as `["services", "users", "calls", "GetUsr"]`.
+    /// Whether something is written at these keys.
+    pub fn has(&self, keys: &[&str]) -> bool {
+        path::find(&self.tree.merged, keys).is_some()
+    }
+
+    /// Adds an error about what is written at these keys, such as `["services", "users", "calls", "GetUsr"]`; where nothing
+    /// is, at the table where it could be.
     pub fn error(&self, errors: &mut ConfigErrors, keys: &[&str], message: impl Into<String>) {
-        match path::find(&self.tree.merged, keys) {
-            Some(value) => shape::complain(errors, value, &key_of(keys), message),
-            None => errors.add("", key_of(keys), message),
-        }
+        let around = (1..=keys.len()).rev().find_map(|len| path::find(&self.tree.merged, &keys[..len]));
+        let origin = around.and_then(Mark::of).map(|mark| mark.origin).unwrap_or_default();
+        errors.add(origin, key_of(keys), message);
     }
 
     fn names(&self, table: &[&str]) -> Vec<String> {

@@ -37,7 +37,9 @@ impl Source for Layer {
 fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         let merged = match (under.remove(key).map(|under| under.kind), &value.kind) {
-            (Some(ValueKind::Table(mut under)), ValueKind::Table(over)) => {
+            (Some(ValueKind::Table(mut under)), ValueKind::Table(over))
+                if !(is_reference(&under) && is_reference(over)) =>
+            {
                 overlay(&mut under, over);
                 Value::new(value.origin().map(str::to_owned).as_ref(), under)
             }
@@ -45,6 +47,11 @@ fn overlay(under: &mut Map<String, Value>, over: &Map<String, Value>) {
         };
         under.insert(key.clone(), merged);
     }
+}
+
+/// Whether a table refers to a secret. Of two, one replaces the other: merged they would name two places.
+fn is_reference(table: &Map<String, Value>) -> bool {
+    table.len() == 1 && (table.contains_key("env") || table.contains_key("file"))
 }
 
 /// What of a layer does not count, now that it is merged.

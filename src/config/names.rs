@@ -19,7 +19,8 @@ impl Names {
         self
     }
 
-    pub(super) fn services(&self) -> impl Iterator<Item = &str> {
+    /// The services that are registered; empty where none are.
+    pub fn services(&self) -> impl Iterator<Item = &str> + Clone {
         self.services.keys().map(String::as_str)
     }
 
@@ -78,8 +79,22 @@ const LONGEST: usize = 80;
 
 /// Text that somebody wrote, cut to what an error repeats of it.
 pub(super) fn shortened(text: &str) -> String {
+    let text = without_password(text);
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// `scheme://user:password@host` with `...` in place of the password: no settings should have it, and some will.
+pub(super) fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = rest.split(['/', '?', '#', '"']).next().unwrap_or_default();
+    match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')) {
+        Some((user, password)) => {
+            let after = &rest[user.len() + 1 + password.len()..];
+            format!("{scheme}://{user}:...{after}")
+        }
         None => text.to_owned(),
     }
 }

@@ -54,11 +54,14 @@ impl<'a> Reader<'a> {
                 Err(mistake) => mistake,
             };
             let path = path.unwrap_or_default();
-            if let Some(missing) = missing {
-                let missing = [path.as_slice(), &[Step::Key(missing.to_owned())]].concat();
+            if let Some(name) = missing {
+                let missing = [path.as_slice(), &[Step::Key(name.to_owned())]].concat();
                 // What was dropped for being wrong is not missing.
                 if !dropped.contains(&missing) {
-                    let Mark { origin, key } = self.scope.place_for(&missing);
+                    let Mark { origin, key } = match path::deepest(&table, &path).and_then(Mark::of) {
+                        Some(Mark { origin, key }) => Mark { origin, key: join(&key, name) },
+                        None => self.scope.place_for(&missing),
+                    };
                     self.errors.add(origin, key, message);
                 }
             } else if !dropped.iter().any(|dropped| dropped.starts_with(&path)) {
@@ -68,7 +71,16 @@ impl<'a> Reader<'a> {
             if !path::remove(&mut table, &path) {
                 return None;
             }
-            dropped.insert(path);
+            match path.split_last() {
+                // The next element has its index now: what was dropped there was not of that one.
+                Some((Step::Index(_), array)) => {
+                    dropped.retain(|dropped| !dropped.starts_with(&path));
+                    dropped.insert(array.to_vec());
+                }
+                _ => {
+                    dropped.insert(path);
+                }
+            }
         }
         None
     }

@@ -82,6 +82,25 @@ impl Scope {
         }
     }
 
+    /// Adds an error about keys that contradict each other, at the one that the strongest table says: it was written
+    /// last, or nearest to what it is about.
+    pub fn error_among(&self, errors: &mut ConfigErrors, among: &[&str], message: impl Into<String>) {
+        let strongest = self.cascade.iter().rev().find_map(|part| {
+            let (table, _) = self.find_table(part)?;
+            among.iter().find(|key| path::find(table, &keys(key)).is_some())
+        });
+        if let Some(key) = strongest.or(among.first()) {
+            self.error(errors, key, message);
+        }
+    }
+
+    /// Whether the value at these keys is this scope's own, not inherited.
+    pub(super) fn says(&self, keys: &[&str]) -> bool {
+        let own = self.cascade.iter().filter(|part| part.own);
+        own.filter_map(|part| self.find_table(part))
+            .any(|(table, _)| path::find(table, keys).is_some() || is_hidden(table, keys))
+    }
+
     /// Where what is missing could be written: the table of this scope that is nearest to it.
     pub(super) fn place_for(&self, steps: &[Step]) -> Mark {
         let place = self.cascade.iter().rev().filter(|part| part.own).find_map(|part| {
@@ -98,17 +117,19 @@ impl Scope {
     pub(super) fn origins(&self, keys: &[&str]) -> Vec<Origin> {
         let mut origins = Vec::new();
         for part in self.cascade.iter().rev() {
-            match &part.table {
-                Table::Text(table) => origins.extend(path::find(table, keys).and_then(Mark::of)),
-                Table::Override(at) => {
-                    let keys = full(at, keys);
-                    origins.extend(path::find(&self.tree.overrides, &keys).and_then(Mark::of));
-                }
+            let (tables, at): (Vec<_>, &[String]) = match &part.table {
+                Table::Text(table) => (vec![&**table], &[]),
+                Table::Override(at) => (vec![&self.tree.overrides], at),
                 Table::Written(at) => {
-                    let keys = full(at, keys);
-                    let layers = std::iter::once(&self.tree.merged).chain(self.tree.beaten.iter().rev());
-                    origins.extend(layers.filter_map(|layer| path::find(layer, &keys)).filter_map(Mark::of));
+                    (std::iter::once(&self.tree.merged).chain(self.tree.beaten.iter().rev()).collect(), at)
                 }
+            };
+            let keys = full(at, keys);
+            let found = tables.into_iter().filter_map(|table| path::find(table, &keys)).filter_map(Mark::of);
+            origins.extend(found);
+            // What is off here hides what weaker tables say: it neither counts there, nor was it beaten.
+            if self.find_table(part).is_some_and(|(table, at)| is_hidden(table, &keys[at.len()..])) {
+                break;
             }
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -152,17 +173,20 @@ impl Scope {
             if let Some(value) = path::find(table, keys) {
                 return Some(value);
             }
-            // What is no table, `breaker = false`, hides all that weaker tables say in its place.
-            let hidden = (1..keys.len()).any(|len| {
-                path::find(table, &keys[..len])
-                    .is_some_and(|value| !matches!(value.kind, ValueKind::Table(_)))
-            });
-            if hidden {
+            if is_hidden(table, keys) {
                 return None;
             }
         }
         None
     }
+}
+
+/// Whether a table says something that is no table, `breaker = false`, on the way to these keys: it hides all that weaker
+/// tables say in its place.
+fn is_hidden(table: &Map<String, Value>, keys: &[&str]) -> bool {
+    (1..keys.len()).any(|len| {
+        path::find(table, &keys[..len]).is_some_and(|value| !matches!(value.kind, ValueKind::Table(_)))
+    })
 }
 
 /// The key of this name at the top of a scope.

@@ -22,7 +22,9 @@ pub trait Downstream: Sized + 'static {
     /// The kind's own settings of a service, read from the same table as the library's.
     ///
     /// Validate while reading (`#[serde(try_from = "..")]`), so that a value of this type is a right one. Two equal
-    /// values mean that a reload may keep the pool.
+    /// values mean that a reload may keep the pool. A struct with named fields: with `flatten`, or as a tagged
+    /// enum, serde does not say which keys it knows, and all of them would be told to be unknown. Secrets are
+    /// [`Secret`](crate::config::Secret)s; an `Option` is turned off by `false`, so it cannot hold a `bool`.
     type Settings: DeserializeOwned + PartialEq + Clone + Send + Sync + 'static;
 
     /// Opens one shard's pool. Bounded by the service's `connect_timeout`.

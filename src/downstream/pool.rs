@@ -1,6 +1,6 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{fmt, num::NonZeroUsize, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::units::duration;
 
@@ -64,17 +64,29 @@ impl Serialize for Shards {
 
 impl<'de> Deserialize<'de> for Shards {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "\"per_thread\" or a number of shards from 1 to 1024")]
-        enum Written {
-            Count(usize),
-            Word(String),
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+struct Visitor;
+
+impl de::Visitor<'_> for Visitor {
+    type Value = Shards;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"per_thread\", or a number of shards from 1 to 1024")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Shards, E> {
+        match word {
+            "per_thread" => Ok(Shards::PerThread),
+            _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
         }
-        let wanted = || D::Error::custom("\"per_thread\" or a number of shards from 1 to 1024");
-        match Written::deserialize(deserializer)? {
-            Written::Count(count @ 1..=1024) => NonZeroUsize::new(count).map(Self::Count).ok_or_else(wanted),
-            Written::Word(word) if word == "per_thread" => Ok(Self::PerThread),
-            _ => Err(wanted()),
-        }
+    }
+
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<Shards, E> {
+        let wanted = || E::invalid_value(de::Unexpected::Unsigned(count), &self);
+        let bounded = usize::try_from(count).ok().filter(|count| *count <= 1024);
+        bounded.and_then(NonZeroUsize::new).map(Shards::Count).ok_or_else(wanted)
     }
 }

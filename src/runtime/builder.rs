@@ -8,7 +8,7 @@ use super::{
     kind::{Kind, KindOf, Kinds},
 };
 use crate::{
-    config::{ConfigErrors, Layers},
+    config::{ConfigErrors, Layers, Names},
     downstream::{Downstream, Extensions},
     service::{Environment, Func, Lanes, Place, RuntimeSettings, StartupMode, place},
     supervise::{Adopt, Supervisor},
@@ -94,20 +94,22 @@ impl Builder {
     /// Takes the settings from the files of a directory, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
+    /// Everything that is wrong with how the files are written. What they say is judged when the runtime starts, and so
+    /// are the variables: only then are all names known.
     pub fn load(mut self, directory: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Directory(directory.into());
-        self.origin.layers(&self.registry, &self.variables)?;
+        self.origin.files()?;
         Ok(self)
     }
 
     /// Takes the settings from TOML text, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how they are written. What they say is judged when the runtime starts.
+    /// Everything that is wrong with how it is written. What it says is judged when the runtime starts, and so are the
+    /// variables: only then are all names known.
     pub fn parse(mut self, text: impl Into<String>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Text(text.into());
-        self.origin.layers(&self.registry, &self.variables)?;
+        self.origin.files()?;
         Ok(self)
     }
 
@@ -254,18 +256,30 @@ impl Loader {
 
 impl Origin {
     fn layers(&self, registry: &Registry, set: &[(String, String)]) -> Result<Layers, ConfigErrors> {
+        // What is not UTF-8 is passed on mangled, and refused by that: were it left out, nobody would be told.
         let variables = env::vars_os()
-            // What is not UTF-8 shows as such in the error that it then is.
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             // Of two with one name the later stands.
             .chain(set.iter().cloned());
-        let names = registry.names();
+        self.read(variables, &registry.names())
+    }
+
+    /// Reads the files alone.
+    fn files(&self) -> Result<(), ConfigErrors> {
+        self.read(std::iter::empty(), &Names::default()).map(drop)
+    }
+
+    fn read(
+        &self,
+        variables: impl Iterator<Item = (String, String)>,
+        names: &Names,
+    ) -> Result<Layers, ConfigErrors> {
         match self {
-            Self::Nowhere => Layers::parse("", variables, &names),
-            Self::Text(text) => Layers::parse(text, variables, &names),
+            Self::Nowhere => Layers::parse("", variables, names),
+            Self::Text(text) => Layers::parse(text, variables, names),
             Self::Directory(directory) => {
-                let environment = env::var("SEAWALL_ENV").ok();
-                Layers::load(directory, environment.as_deref(), variables, &names)
+                let environment = env::var_os("SEAWALL_ENV").map(|name| name.to_string_lossy().into_owned());
+                Layers::load(directory, environment.as_deref(), variables, names)
             }
         }
     }

@@ -64,11 +64,17 @@ async fn stop_threads(inner: &Arc<Inner>) {
         return;
     }
     let (done, stopped) = tokio::sync::oneshot::channel();
-    let inner = Arc::clone(inner);
-    std::thread::spawn(move || {
-        inner.environment.lanes.stop();
-        inner.control.stop();
+    let stopping = Arc::clone(inner);
+    let stop = move || {
+        stopping.environment.lanes.stop();
+        stopping.control.stop();
         let _ = done.send(());
-    });
+    };
+    // Without a thread to wait on, they are told to end all the same.
+    if std::thread::Builder::new().name("seawall-stop".to_owned()).spawn(stop).is_err() {
+        inner.environment.lanes.abandon();
+        inner.control.abandon();
+        return;
+    }
     let _ = timeout(CLOSING, stopped).await;
 }

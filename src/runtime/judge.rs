@@ -1,6 +1,6 @@
 //! Judges what settings say: types are the reader's to check, sense is checked here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -9,9 +9,12 @@ use super::{
     kind::{Kind, Kinds, Settings},
 };
 use crate::{
-    config::{ConfigErrors, Layers, Scope},
+    config::{ConfigErrors, Layers, Scope, unknown},
     service::{CallSettings, RuntimeSettings, ServiceSettings, TelemetrySettings},
 };
+
+/// The most connections, or pools, that settings may ask for at once: more is a mistake, and no semaphore counts it.
+const MOST_CONNECTIONS: usize = 1 << 20;
 
 /// A service whose settings are right.
 pub(super) struct Judged {
@@ -28,15 +31,26 @@ pub(super) fn whole(
     let mut errors = ConfigErrors::new();
     let runtime = runtime(layers, &mut errors);
     let telemetry = section(&layers.section("telemetry"), &mut errors);
+    let known = || kinds.keys().copied();
     for kind in layers.kinds() {
         if !kinds.contains_key(kind.as_str()) {
-            let message = crate::config::unknown("kind", &kind, kinds.keys().copied());
-            layers.error(&mut errors, &["kinds", &kind], message);
+            layers.error(&mut errors, &["kinds", &kind], unknown("kind", &kind, known()));
         }
     }
+    let names = loader.registry.names();
     let mut judged = Vec::new();
     for name in layers.services() {
-        let Some(kind) = kind_of(layers, kinds, &name, &mut errors) else { continue };
+        if names.services().next().is_some() && !names.services().any(|wanted| wanted == name) {
+            let message = format!(
+                "{} (code that registers its services binds no other)",
+                unknown("service", &name, names.services())
+            );
+            layers.error(&mut errors, &["services", &name], message);
+        }
+        let Some(kind) = kind_of(layers, kinds, &name, &mut errors) else {
+            without_kind(layers, &name, &mut errors);
+            continue;
+        };
         if let Some(settings) = kind.judge(layers, &name, loader, &mut errors) {
             judged.push(Judged { kind: Arc::clone(kind), settings });
         }
@@ -49,6 +63,9 @@ fn runtime(layers: &Layers, errors: &mut ConfigErrors) -> RuntimeSettings {
     let settings: RuntimeSettings = section(&scope, errors);
     if settings.event_buffer == 0 || settings.event_buffer > 1 << 20 {
         scope.error(errors, "event_buffer", "it must be from 1 to 1048576 events");
+    }
+    if settings.concurrent_reopens == 0 || settings.concurrent_reopens > MOST_CONNECTIONS {
+        scope.error(errors, "concurrent_reopens", format!("it must be from 1 to {MOST_CONNECTIONS} pools"));
     }
     settings
 }
@@ -66,47 +83,65 @@ fn kind_of<'a>(
     name: &str,
     errors: &mut ConfigErrors,
 ) -> Option<&'a Arc<dyn Kind>> {
-    let known = || kinds.keys().copied().collect::<Vec<_>>().join(", ");
-    // A service without a kind is read as one that has nothing of its own, to say where it stands.
-    let complain = |errors: &mut ConfigErrors, message: String| match layers.service(name, "", "") {
-        Ok(scope) => scope.error(errors, "kind", message),
-        Err(_) => errors.add("", format!("services.{name}.kind"), message),
-    };
-    match layers.kind_of(name) {
-        None => {
-            complain(
-                errors,
-                format!("`kind` is missing: say what kind of downstream it is, one of {}", known()),
-            );
-            None
-        }
+    let known = || kinds.keys().copied();
+    let path = ["services", name, "kind"];
+    let message = match layers.kind_of(name) {
         Some(kind) => match kinds.get(kind.as_str()) {
-            Some(kind) => Some(kind),
-            None => {
-                complain(
-                    errors,
-                    format!(
-                        "no kind `{kind}` is known; known are {}: register it with `Builder::kind`",
-                        known()
-                    ),
-                );
-                None
-            }
+            Some(kind) => return Some(kind),
+            None => format!("{} (kinds are made known by `Builder::kind`)", unknown("kind", &kind, known())),
         },
+        None => {
+            let known = known().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>().join(", ");
+            let wrong = if layers.has(&path) { "is no text" } else { "is missing" };
+            format!("`kind` {wrong}: say what kind of downstream it is, one of {known}")
+        }
+    };
+    layers.error(errors, &path, message);
+    None
+}
+
+/// Of a service without a kind, at least what does not depend on it is judged.
+fn without_kind(layers: &Layers, name: &str, errors: &mut ConfigErrors) {
+    let Ok(scope) = layers.service(name, "", "") else { return };
+    let mut reader = scope.reader(errors);
+    // A kind that is no text was complained about.
+    let service = layers.kind_of(name).and_then(|_| reader.read::<ServiceSettings>());
+    let defaults = reader.read::<CallSettings>();
+    if let Some(service_settings) = &service {
+        self::service(service_settings, &scope, errors);
+    }
+    if let Some(defaults) = &defaults {
+        call(defaults, &scope, errors);
     }
 }
 
 /// What a service's settings must not say.
 pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
     let pool = &settings.pool;
+    let mut positive = |key: &str, time: Duration| {
+        if time.is_zero() {
+            scope.error(errors, key, "it must be longer than 0s");
+        }
+    };
+    positive("connect_timeout", settings.connect_timeout);
+    positive("pool.acquire_timeout", pool.acquire_timeout);
+    positive("health.timeout", settings.health.timeout);
     if pool.max == 0 {
         scope.error(errors, "pool.max", "a pool of 0 connections can serve no call; it must be at least 1");
     }
+    if pool.max > MOST_CONNECTIONS {
+        let message =
+            format!("{} connections are more than the {MOST_CONNECTIONS} a pool may have", pool.max);
+        scope.error(errors, "pool.max", message);
+    }
     if pool.min_idle > pool.max {
-        scope.error(
+        scope.error_among(
             errors,
-            "pool.min_idle",
-            format!("{} idle connections are more than pool.max = {}", pool.min_idle, pool.max),
+            &["pool.min_idle", "pool.max"],
+            format!(
+                "pool.min_idle = {} idle connections are more than pool.max = {} allows",
+                pool.min_idle, pool.max
+            ),
         );
     }
     if pool.connect_concurrency == 0 {
@@ -116,14 +151,24 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
             "with 0 no connection could be made; it must be at least 1",
         );
     }
-    if pool.acquire_timeout.is_zero() {
-        scope.error(errors, "pool.acquire_timeout", "it must be longer than 0s");
+    if settings.health.failures == 0 {
+        scope.error(errors, "health.failures", "it must be at least 1; `interval = \"0s\"` for no checks");
     }
-    if settings.connect_timeout.is_zero() {
-        scope.error(errors, "connect_timeout", "it must be longer than 0s");
-    }
-    if settings.restart.backoff > settings.restart.backoff_max {
-        scope.error(errors, "restart.backoff", "it is longer than restart.backoff_max");
+    let restart = &settings.restart;
+    at_most(
+        scope,
+        errors,
+        ("restart.backoff", restart.backoff),
+        ("restart.backoff_max", restart.backoff_max),
+    );
+}
+
+/// Two durations of which the first must not be the longer one.
+fn at_most(scope: &Scope, errors: &mut ConfigErrors, one: (&str, Duration), most: (&str, Duration)) {
+    if one.1 > most.1 {
+        let shown = humantime::format_duration;
+        let message = format!("{} = {} is longer than {} = {}", one.0, shown(one.1), most.0, shown(most.1));
+        scope.error_among(errors, &[one.0, most.0], message);
     }
 }
 
@@ -132,14 +177,7 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
     if settings.timeout.is_zero() {
         scope.error(errors, "timeout", "it must be longer than 0s: a call always has a deadline");
     }
-    if settings.timeout > settings.max_timeout {
-        let (timeout, max) = (settings.timeout, settings.max_timeout);
-        scope.error(
-            errors,
-            "timeout",
-            format!("{timeout:?} is longer than max_timeout = {max:?}, which caps it"),
-        );
-    }
+    at_most(scope, errors, ("timeout", settings.timeout), ("max_timeout", settings.max_timeout));
     if settings.attempt_timeout.is_some_and(|attempt| attempt.is_zero()) {
         scope.error(
             errors,
@@ -161,6 +199,9 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
             "it counts the first attempt too, so it must be at least 1; `retry = false` for no retry",
         );
     }
+    if let Some(retry) = &settings.retry {
+        at_most(scope, errors, ("retry.backoff", retry.backoff), ("retry.backoff_max", retry.backoff_max));
+    }
     if let Some(breaker) = &settings.breaker {
         if breaker.buckets == 0 || breaker.buckets > 1000 {
             scope.error(errors, "breaker.buckets", "a window has from 1 to 1000 buckets");
@@ -178,14 +219,21 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
         if breaker.reset_timeout.is_zero() {
             scope.error(errors, "breaker.reset_timeout", "it must be longer than 0s");
         }
+        at_most(
+            scope,
+            errors,
+            ("breaker.reset_timeout", breaker.reset_timeout),
+            ("breaker.reset_max", breaker.reset_max),
+        );
+        if breaker.half_open_timeout.is_zero() {
+            scope.error(errors, "breaker.half_open_timeout", "it must be longer than 0s");
+        }
     }
     if let Some(rate) = &settings.rate {
-        if rate.limit == 0 || rate.burst == 0 {
-            scope.error(
-                errors,
-                "rate.limit",
-                "limit and burst must be at least 1; `rate = false` for no limit",
-            );
+        for (key, calls) in [("rate.limit", rate.limit), ("rate.burst", rate.burst)] {
+            if calls == 0 {
+                scope.error(errors, key, "it must be at least 1; `rate = false` for no limit");
+            }
         }
         if rate.per.is_zero() {
             scope.error(errors, "rate.per", "it must be longer than 0s");

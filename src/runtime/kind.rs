@@ -16,7 +16,6 @@ use tokio::time::timeout;
 
 use super::{builder::Loader, judge};
 use crate::{
-    call::Reason,
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
     service::{
@@ -53,6 +52,8 @@ pub(super) struct Settings {
     name: Arc<str>,
     service: ServiceSettings,
     defaults: CallSettings,
+    /// Of each call that has settings of its own, or is registered.
+    calls: Vec<(Scope, CallSettings)>,
     source: Arc<SettingsSource>,
     scope: Scope,
     context: OpenContext,
@@ -118,6 +119,7 @@ struct Current<D: Downstream> {
     scope: Scope,
     service: ServiceSettings,
     defaults: CallSettings,
+    calls: Vec<(Scope, CallSettings)>,
     own: D::Settings,
 }
 
@@ -147,28 +149,37 @@ impl<D: Downstream> Kind for KindOf<D> {
         if let Some(defaults) = &defaults {
             judge::call(defaults, &scope, errors);
         }
-        let (service, mut defaults, own) = (service?, defaults?, own?);
-        let pooled = D::POOLED.then_some(service.pool.max);
-        fit_to_pool(&mut defaults, &scope, pooled);
-
+        // Of calls whose service has errors, what is theirs is judged all the same.
+        let pooled = service.as_ref().filter(|_| D::POOLED).map(|service| service.pool.max);
         let registered: Vec<_> = loader.registry.calls(name).collect();
-        for call in layers.calls(name) {
-            let derived =
-                registered.iter().find(|(known, _)| *known == call).map_or("", |(_, derived)| *derived);
-            if !registered.is_empty() && !registered.iter().any(|(known, _)| *known == call) {
-                let known = registered.iter().map(|(known, _)| *known);
-                let message = crate::config::unknown("call", &call, known);
-                layers.error(errors, &["services", name, "calls", &call], message);
-            }
-            read_call(layers, &scope, name, &call, derived, pooled, errors);
+        let known = || registered.iter().map(|(known, _)| *known);
+        let configured = layers.calls(name);
+        for call in
+            configured.iter().filter(|call| !registered.is_empty() && known().all(|known| known != *call))
+        {
+            let message = crate::config::unknown("call", call, known());
+            layers.error(errors, &["services", name, "calls", call], message);
         }
+        let of_code = registered.iter().copied();
+        let of_files = configured.iter().map(|call| (call.as_str(), ""));
+        let mut calls = BTreeMap::new();
+        // The derive of a call that code registered, if the files have it too.
+        for (call, derived) in of_files.chain(of_code) {
+            calls.insert(call, derived);
+        }
+        let calls = calls
+            .into_iter()
+            .filter_map(|(call, derived)| read_call(layers, &scope, name, call, derived, pooled, errors))
+            .collect();
+        let (service, mut defaults, own) = (service?, defaults?, own?);
+        fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
             Arc::new(move |call, derived| {
                 let mut errors = ConfigErrors::new();
                 let settings = read_call(&layers, &scope, &name, call, derived, pooled, &mut errors);
                 match settings {
-                    Some(settings) if errors.is_empty() => Ok(settings),
+                    Some((_, settings)) if errors.is_empty() => Ok(settings),
                     _ => Err(errors.to_string()),
                 }
             })
@@ -176,7 +187,8 @@ impl<D: Downstream> Kind for KindOf<D> {
         let extensions = loader.extensions.get(name).cloned().unwrap_or_default();
         let context =
             OpenContext::new(name, service.connect_timeout, service.pool.clone()).with_extensions(extensions);
-        Some(Settings { name: name.into(), service, defaults, source, scope, context, own: Box::new(own) })
+        let (name, own) = (name.into(), Box::new(own));
+        Some(Settings { name, service, defaults, calls, source, scope, context, own })
     }
 
     fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning> {
@@ -195,6 +207,7 @@ impl<D: Downstream> Kind for KindOf<D> {
                 scope: settings.scope,
                 service: settings.service,
                 defaults: settings.defaults,
+                calls: settings.calls,
                 own,
             }),
             failed_checks: AtomicU32::new(0),
@@ -223,7 +236,7 @@ pub(super) fn read_call(
     derived: &str,
     pooled: Option<usize>,
     errors: &mut ConfigErrors,
-) -> Option<CallSettings> {
+) -> Option<(Scope, CallSettings)> {
     let scope = match layers.call(service, service_name, call, derived) {
         Ok(scope) => scope,
         Err(wrong) => {
@@ -237,7 +250,7 @@ pub(super) fn read_call(
     let mut settings = settings?;
     judge::call(&settings, &scope, errors);
     fit_to_pool(&mut settings, &scope, pooled);
-    Some(settings)
+    Some((scope, settings))
 }
 
 impl<D: Downstream> Owning for One<D> {
@@ -275,6 +288,10 @@ impl<D: Downstream> Owning for One<D> {
         let mut explanation = Explanation::default();
         explanation.add(&current.scope, &current.service);
         explanation.add(&current.scope, &current.defaults);
+        explanation.add_written(&current.scope);
+        for (scope, settings) in &current.calls {
+            explanation.add_own(scope, settings);
+        }
         explanation
     }
 
@@ -307,6 +324,7 @@ impl<D: Downstream> Owning for One<D> {
                 scope: settings.scope,
                 service: settings.service.clone(),
                 defaults: settings.defaults.clone(),
+                calls: settings.calls,
                 own: own.clone(),
             };
             !same
@@ -346,10 +364,7 @@ impl<D: Downstream> Supervised for One<D> {
     }
 
     fn check_interval(&self) -> Duration {
-        match self.state().closed() {
-            Some(Reason::Removed | Reason::NotRunning) => Duration::ZERO,
-            _ => self.current.lock().service.health.interval,
-        }
+        self.current.lock().service.health.interval
     }
 
     fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -38,7 +38,7 @@ pub fn mock<D: Downstream>(
         }
         let mut errors = ConfigErrors::new();
         let settings = read_call(&layers, &scope, &owned, call, derived, None, &mut errors);
-        settings.filter(|_| errors.is_empty()).ok_or_else(|| errors.to_string())
+        settings.filter(|_| errors.is_empty()).map(|(_, settings)| settings).ok_or_else(|| errors.to_string())
     };
     let state = State::new(name.into(), environment, service.unwrap_or_default(), defaults, Arc::new(source));
     Ok(Service::mocked(Arc::new(state), rules))

@@ -123,7 +123,7 @@ impl Environment {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::SeqCst) {
             0 => Phase::Running,
             1 => Phase::Draining,
             _ => Phase::Stopped,
@@ -132,7 +132,7 @@ impl Environment {
 
     /// Goes on to `phase`; never back.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.phase.fetch_max(phase as u8, Ordering::SeqCst);
         self.phase_changed.notify_waiters();
     }
 
@@ -149,18 +149,18 @@ impl Environment {
 
     /// Counts a call until the guard is dropped.
     pub(crate) fn begin_call(&self) {
-        self.active.fetch_add(1, Ordering::Relaxed);
+        self.active.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn end_call(&self) {
-        if self.active.fetch_sub(1, Ordering::AcqRel) == 1 && self.phase() != Phase::Running {
+        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 && self.phase() != Phase::Running {
             self.ended.notify_waiters();
         }
     }
 
     /// Calls under way.
     pub(crate) fn active(&self) -> usize {
-        self.active.load(Ordering::Acquire)
+        self.active.load(Ordering::SeqCst)
     }
 
     /// Waits until no call is under way.

@@ -3,6 +3,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Weak, atomic::Ordering},
+    task::{Context as TaskContext, Waker},
 };
 
 use arc_swap::ArcSwap;
@@ -98,19 +99,24 @@ impl<D: Downstream> Service<D> {
             return refuse(Reason::TooManyUnanswered { max: MAX_UNANSWERED });
         }
         let service = self.clone();
-        crate::spawn(async move {
+        let mut sent = Box::pin(async move {
             if let Err(error) = service.send(call).await {
                 let state = &unanswered.0;
                 state.environment.events.emit(Some(&state.name), What::Unanswered(error));
             }
             drop(unanswered);
         });
+        // From its first poll on it counts as under way: a drain that begins right after this waits for it.
+        if sent.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending() {
+            crate::spawn(sent);
+        }
     }
 
     /// Forgets the kept reply to `call`, and keeps a load of it that is under way from being kept.
     ///
     /// # Errors
-    /// If the call itself is not right, as [`send`](Self::send) would say.
+    /// If the call itself is not right, as [`send`](Self::send) would say; or if replies to it are kept by tenant or
+    /// principal, and this is called outside of any [`Context`](crate::Context) that says whose is to be forgotten.
     pub fn invalidate<C: Call<D>>(&self, call: &C) -> Result<(), CallError> {
         load::forget(&self.shared, call)
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cache::{Entry, Flight, Joined, Partition, with_key},
-    call::{Answer, Call, CallError, Context, Origin, Sharing, TagWriter},
+    call::{Answer, Call, CallError, Context, Origin, Reason, Sharing, TagWriter},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::freshness::{CacheSettings, Freshness, Per, Verdict},
     telemetry::Lookup,
@@ -205,17 +205,25 @@ const EVERYTHING: u64 = u64::MAX;
 pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -> Result<(), CallError> {
     let state = service.state.register::<D, C>().map_err(|reason| service.state.rejected(C::NAME, reason))?;
     let Some(settings) = &state.settings.cache else { return Ok(()) };
+    let partition = partition(settings);
     Context::with_current(|context| {
+        if !partition.is_told(context) {
+            let whose = format!(
+                "replies to it are kept by {}: forget one in a context that says whose",
+                partition.word()
+            );
+            return Err(state.rejected(Reason::BadCall(whose.into())));
+        }
         with_key(
             service.state.id,
             C::NAME,
-            partition(settings),
+            partition,
             context,
             |key| call.cache_key(key),
             |key| service.state.flights.outdate(key, || state.environment.memory.remove(key)),
-        )
-    });
-    Ok(())
+        );
+        Ok(())
+    })
 }
 
 /// What a write voids when it ends, however it ends: its outcome may be unknown. The tags are written before it is sent,

@@ -17,7 +17,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
     CallState, OnCancel, Shared,
@@ -118,6 +118,9 @@ impl Plan {
 /// Sends a message again that its shard lost before it began, this often at most: each time a shard had to die.
 const RESENDS: u32 = 8;
 
+/// By how much longer each resend waits than the one before; the first comes at once.
+const RESEND_PAUSE: Duration = Duration::from_millis(1);
+
 /// A call's place among its equals at each of its gates, which count by themselves.
 type Ranks = [Option<u64>; 2];
 
@@ -156,6 +159,8 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
+                // Its successor is on the way; a dead one's address may outlive it for a moment.
+                sleep(RESEND_PAUSE * (resends - 1)).await;
                 continue;
             }
             Err(Ended::NeverStarted) => {
@@ -218,7 +223,8 @@ async fn attempt<D: Downstream, C: Call<D>>(
     }
 
     let mut admission = Admission::new(state, number, now);
-    for (index, gate) in state.gates.iter().enumerate() {
+    // The call's own gate first: who waits there must not hold a place of the whole service's.
+    for (index, gate) in state.gates.iter().enumerate().rev() {
         if let Some(gate) = gate
             && gate.pass(state, plan, &mut ranks[index]).await?
         {

@@ -117,6 +117,8 @@ impl<D: Downstream> Seat<D> {
         let vacant = matches!(*occupancy, Occupancy::Vacant);
         if vacant {
             *occupancy = Occupancy::Opening;
+            // What was asked of nobody is done: the new keeper opens by what is in force.
+            *self.request.lock() = None;
         }
         vacant
     }
@@ -162,6 +164,13 @@ impl<D: Downstream> Seat<D> {
 
     /// Asks something of the keeper. What weighs more stays: retiring over all, renewing over reopening.
     pub(crate) fn ask(&self, request: Request) {
+        {
+            let mut occupancy = self.occupancy.lock();
+            if request == Request::Retire && matches!(*occupancy, Occupancy::Vacant) {
+                *occupancy = Occupancy::Retired;
+                return;
+            }
+        }
         {
             let mut asked = self.request.lock();
             match (*asked, request) {

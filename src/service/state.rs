@@ -73,6 +73,7 @@ pub(crate) struct CallState {
     pub(crate) service: Arc<str>,
     pub(crate) settings: CallSettings,
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
+    own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
@@ -190,8 +191,13 @@ impl State {
         before: Option<(&Arc<CallState>, &Table)>,
     ) -> CallState {
         let own = ScopePolicies::own(name, &settings, table, self, before);
+        let own_breaker = match (&own.breaker, &table.shared.breaker) {
+            (Some(own), Some(shared)) => !Arc::ptr_eq(own, shared),
+            (own, _) => own.is_some(),
+        };
         CallState {
             name,
+            own_breaker,
             derived,
             service: Arc::clone(&self.name),
             breaker: own.breaker,
@@ -367,7 +373,7 @@ impl ScopePolicies {
 impl CallState {
     /// Whether the breaker is the call's own, not the service's.
     pub(crate) fn has_own_breaker(&self) -> bool {
-        self.breaker.as_ref().is_some_and(|breaker| &*breaker.scope != "service")
+        self.own_breaker
     }
 
     /// Voids everything of this call that is kept or being loaded.

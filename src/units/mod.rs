@@ -12,3 +12,6 @@ mod tick;
 pub use ratio::Ratio;
 pub use size::ByteSize;
 pub use tick::Tick;
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,10 @@ impl de::Visitor<'_> for Visitor {
         let text = text.trim();
         let share = match text.strip_suffix('%') {
             Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
-            None => text.parse(),
+            None => match text.parse() {
+                Ok(share) => return self.visit_u64(share),
+                Err(_) => text.parse(),
+            },
         };
         share.ok().and_then(Ratio::new).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
     }

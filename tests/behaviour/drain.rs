@@ -58,3 +58,14 @@ fn what_does_not_end_in_time_is_cut_off_and_answered() {
         assert_eq!(runtime.snapshot().active, 0);
     });
 }
+
+#[test]
+fn a_drain_waits_for_what_was_sent_just_before_it() {
+    virtual_time(async || {
+        let behaviour = slow(ms(500));
+        let (runtime, users) = start("", &behaviour).await;
+        users.do_send(Change(1));
+        assert_eq!(runtime.drain().await.cut_off, 0);
+        assert_eq!(behaviour.finished(), 1);
+    });
+}

@@ -108,6 +108,7 @@ impl Serialize for WindowSize {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Calls {
     calls: u32,
 }

@@ -1,0 +1,15 @@
+//! Settings: what is wrong with them is told as these snapshots have it; what is right is layered as `explain` shows.
+
+mod kind;
+mod support;
+
+mod cascade;
+mod contradictions;
+mod explain;
+mod files;
+mod names;
+mod rubbish;
+mod secrets;
+mod syntax;
+mod types;
+mod variables;
