@@ -8,6 +8,11 @@
 //! how many wait. The queue itself is under a lock. The two agree because whoever queues raises the count of the waiting
 //! under the lock, and only while all places are taken; and who leaves gives the place up by the fast path only while
 //! nobody waits, else takes the lock and hands it on. So there is never a free place beside a waiting call.
+//!
+//! Who waits is told outside of the lock, and may go away in that moment. Whether it had a place is then between it and
+//! whoever took it out of the queue: a `W` must be told by something that either is heard of or fails (a one-shot channel
+//! whose receiver is closed before it is asked a last time), and a place that nobody hears of is given up again by whoever
+//! hands it out.
 
 use std::{
     collections::BTreeMap,
@@ -54,7 +59,7 @@ pub struct Bulkhead<W> {
     word: AtomicU64,
     max_in_flight: AtomicU32,
     max_queue: AtomicU32,
-    ranks: AtomicU64,
+    serials: AtomicU64,
     queue: Mutex<BTreeMap<Ticket, Waiting<W>>>,
 }
 
@@ -65,10 +70,14 @@ struct Waiting<W> {
 }
 
 /// A place in the queue: the smaller, the sooner.
+///
+/// The rank only orders. Which entry is meant is told by a serial number of its own: a rank brought from elsewhere may be
+/// somebody's here, who must not lose his place by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
     priority: u8,
     rank: u64,
+    serial: u64,
 }
 
 impl Ticket {
@@ -133,12 +142,13 @@ impl<W> Bulkhead<W> {
             word: AtomicU64::new(0),
             max_in_flight: AtomicU32::new(max_in_flight),
             max_queue: AtomicU32::new(max_queue),
-            ranks: AtomicU64::new(0),
+            serials: AtomicU64::new(0),
             queue: Mutex::default(),
         }
     }
 
     /// Lets a call in, or queues it. 0 is the highest priority; `rank` is that of an earlier entry, for a retry.
+    /// `waiter` is made only for a call that waits, under the lock, and must not panic.
     pub fn enter(
         &self,
         priority: u8,
@@ -180,22 +190,19 @@ impl<W> Bulkhead<W> {
                 None if self.swap(word, word + ONE_WAITING).is_err() => continue,
                 None => None,
             };
-            let next = || self.ranks.fetch_add(1, Ordering::Relaxed);
-            let mut ticket = Ticket { priority, rank: rank.unwrap_or_else(next) };
-            // A rank of another bulkhead's may be somebody's here, who must not lose his place by it.
-            while queue.contains_key(&ticket) {
-                ticket.rank = next();
-            }
+            let serial = self.serials.fetch_add(1, Ordering::Relaxed);
+            let ticket = Ticket { priority, rank: rank.unwrap_or(serial), serial };
             queue.insert(ticket, Waiting { waiter: waiter(), deadline });
             return Entry::Queued { ticket, shed };
         }
     }
 
-    /// Gives a place up: to the first who waits and still can, if any.
+    /// Gives a place up: to the first who waits and still can, if any. Only for who has one.
     pub fn leave(&self, now: Tick) -> Handed<W> {
         let mut handed = Handed { admitted: None, expired: Vec::new() };
         let mut word = self.word.load(Ordering::Acquire);
         while waiting(word) == 0 {
+            debug_assert!(in_flight(word) > 0, "a place was given up that nobody had");
             match self.swap(word, word - 1) {
                 Ok(()) => return handed,
                 Err(current) => word = current,

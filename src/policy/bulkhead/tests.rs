@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
 use super::*;
 
@@ -56,6 +57,7 @@ fn a_retry_keeps_its_rank() {
 
 #[test]
 fn a_rank_that_somebody_has_takes_nobodys_place() {
+    // Of another bulkhead's rank: whoever waited here by the same one was dropped unheard, and counted for ever.
     let bulkhead = Bulkhead::new(1, 3);
     let _ = enter(&bulkhead, 1, 0);
     let Entry::Queued { ticket, .. } = enter(&bulkhead, 1, 1) else { panic!("it waits") };
@@ -66,38 +68,72 @@ fn a_rank_that_somebody_has_takes_nobodys_place() {
     assert_eq!((bulkhead.snapshot().in_flight, bulkhead.snapshot().waiting), (0, 0));
 }
 
+#[test]
+fn only_those_meant_are_sent_away() {
+    let bulkhead = Bulkhead::new(1, 5);
+    for id in 0..5 {
+        let _ = enter(&bulkhead, 1, id);
+    }
+    assert_eq!(bulkhead.flush(|id| id % 2 == 0), [2, 4]);
+    assert_eq!(bulkhead.snapshot().waiting, 2);
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(1));
+    assert_eq!(bulkhead.leave(Tick::ZERO).admitted, Some(3));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_docs() {
+    let settings = BulkheadSettings::default();
+    assert_eq!((settings.mode, settings.max_in_flight, settings.max_queue), (Mode::Enforce, 100, 100));
+    assert_eq!(settings.queue_timeout, Duration::from_secs(1));
+}
+
 /// The same, so simple that it is plainly right.
 #[derive(Default)]
 struct Model {
-    in_flight: Vec<u32>,
-    queue: Vec<(u8, u64, u32)>,
+    in_flight: usize,
+    /// Priority, rank, who, deadline.
+    queue: Vec<(u8, u64, u32, Tick)>,
+}
+
+impl Model {
+    fn take(&mut self, index: usize) -> u32 {
+        self.queue.remove(index).2
+    }
+
+    fn admit(&mut self) -> u32 {
+        self.in_flight += 1;
+        self.take(0)
+    }
 }
 
 proptest! {
     #[test]
     fn it_does_what_a_sorted_list_does(
-        steps in prop::collection::vec((0_u8..6, 0_u8..4, 0_u32..6), 1..400),
+        steps in prop::collection::vec((0_u8..10, 0_u8..4, 0_u32..6, 0_u64..3), 1..400),
         max_queue in 0_u32..6,
     ) {
-        let mut limit = 3;
+        let (mut limit, mut now, mut last_rank) = (3_u32, 0, None);
         let bulkhead = Bulkhead::new(limit, max_queue);
         let mut model = Model::default();
-        let mut tickets = std::collections::HashMap::new();
-        for (id, (step, priority, amount)) in (0_u32..).zip(steps) {
+        let mut tickets = BTreeMap::new();
+        for (id, (step, priority, amount, ticks)) in (0_u32..).zip(steps) {
+            now += ticks;
+            let time = Tick::from_nanos(now);
             match step {
-                0..=2 => {
-                    let entry = enter(&bulkhead, priority, id);
-                    if model.queue.is_empty() && model.in_flight.len() < limit as usize {
+                0..=4 => {
+                    let deadline = if amount == 0 { NEVER } else { Tick::from_nanos(now + u64::from(amount) * 3) };
+                    let rank = if step == 4 { last_rank } else { None };
+                    let entry = bulkhead.enter(priority, deadline, rank, || id);
+                    if model.queue.is_empty() && model.in_flight < limit as usize {
                         prop_assert!(matches!(entry, Entry::Admitted));
-                        model.in_flight.push(id);
+                        model.in_flight += 1;
                         continue;
                     }
                     let mut expected = None;
                     if model.queue.len() >= max_queue as usize {
-                        match model.queue.last().copied() {
+                        match model.queue.last() {
                             Some(last) if last.0 > priority => {
-                                model.queue.pop();
-                                expected = Some(last.2);
+                                expected = Some(model.take(model.queue.len() - 1));
                             }
                             _ => {
                                 prop_assert!(matches!(entry, Entry::Full));
@@ -107,71 +143,115 @@ proptest! {
                     }
                     let Entry::Queued { ticket, shed } = entry else { panic!("{entry:?}") };
                     prop_assert_eq!(shed, expected);
-                    model.queue.push((priority, ticket.rank(), id));
+                    prop_assert!(rank.is_none_or(|rank| rank == ticket.rank()));
+                    last_rank = Some(ticket.rank());
+                    model.queue.push((priority, ticket.rank(), id, deadline));
                     model.queue.sort_unstable();
                     tickets.insert(id, ticket);
                 }
-                3 if !model.in_flight.is_empty() => {
-                    model.in_flight.remove(0);
-                    let next = (!model.queue.is_empty() && model.in_flight.len() < limit as usize)
-                        .then(|| model.queue.remove(0).2);
-                    model.in_flight.extend(next);
-                    prop_assert_eq!(bulkhead.leave(Tick::ZERO).admitted, next);
+                5 | 6 if model.in_flight > 0 => {
+                    let (mut admitted, mut expired) = (None, Vec::new());
+                    while model.in_flight <= limit as usize && admitted.is_none() && !model.queue.is_empty() {
+                        if model.queue[0].3 > time {
+                            admitted = Some(model.take(0));
+                        } else {
+                            expired.push(model.take(0));
+                        }
+                    }
+                    model.in_flight -= usize::from(admitted.is_none());
+                    let handed = bulkhead.leave(time);
+                    prop_assert_eq!((handed.admitted, handed.expired), (admitted, expired));
                 }
-                4 if !model.queue.is_empty() => {
-                    let (_, _, id) = model.queue.remove(amount as usize % model.queue.len());
-                    prop_assert!(bulkhead.cancel(tickets[&id]));
+                // Whoever has a ticket goes away, whatever became of it.
+                7 if !tickets.is_empty() => {
+                    let id = *tickets.keys().nth(amount as usize % tickets.len()).expect("one of them");
+                    let ticket = tickets.remove(&id).expect("it is there");
+                    let waited = model.queue.iter().position(|(.., waiting, _)| *waiting == id);
+                    prop_assert_eq!(bulkhead.cancel(ticket), waited.map(|index| model.take(index)).is_some());
                 }
-                5 => {
+                8 => {
                     limit = amount;
                     let mut expected = Vec::new();
-                    while model.in_flight.len() < limit as usize && !model.queue.is_empty() {
-                        let (_, _, id) = model.queue.remove(0);
-                        model.in_flight.push(id);
-                        expected.push(id);
+                    while model.in_flight < limit as usize && !model.queue.is_empty() {
+                        expected.push(model.admit());
                     }
                     prop_assert_eq!(bulkhead.set_limits(limit, max_queue), expected);
+                }
+                9 if priority == 0 => {
+                    let meant = |id: &u32| amount == 0 || id.is_multiple_of(2);
+                    let (sent, stay) = model.queue.iter().partition(|waiting| meant(&waiting.2));
+                    model.queue = stay;
+                    let sent: Vec<(u8, u64, u32, Tick)> = sent;
+                    let expected: Vec<_> = sent.into_iter().map(|waiting| waiting.2).collect();
+                    prop_assert_eq!(bulkhead.flush(meant), expected);
                 }
                 _ => {}
             }
             let snapshot = bulkhead.snapshot();
-            prop_assert_eq!(snapshot.in_flight as usize, model.in_flight.len());
+            prop_assert_eq!(snapshot.in_flight as usize, model.in_flight);
             prop_assert_eq!(snapshot.waiting as usize, model.queue.len());
         }
     }
 }
 
+/// What a waiter of the threads below is told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Admitted,
+    Refused,
+}
+
 #[test]
 fn threads_leave_no_place_taken_and_no_one_waiting() {
-    use std::sync::mpsc;
-    let bulkhead = Bulkhead::new(3, 8);
-    let most = AtomicU32::new(0);
-    let inside = AtomicU32::new(0);
+    let bulkhead = Bulkhead::<oneshot::Sender<Told>>::new(3, 8);
+    let (most, inside) = (AtomicU32::new(0), AtomicU32::new(0));
+    let refuse = |waiters: Vec<oneshot::Sender<Told>>| {
+        // Who is to be told may be going away in this very moment.
+        std::thread::yield_now();
+        for waiter in waiters {
+            let _ = waiter.send(Told::Refused);
+        }
+    };
+    let leave = |now| loop {
+        let Handed { admitted, expired } = bulkhead.leave(now);
+        refuse(expired);
+        if admitted.is_none_or(|next| next.send(Told::Admitted).is_ok()) {
+            return;
+        }
+    };
     std::thread::scope(|scope| {
         for thread in 0..4_u32 {
             let (bulkhead, most, inside) = (&bulkhead, &most, &inside);
             scope.spawn(move || {
-                for i in 0..5_000 {
-                    let (admit, admitted) = mpsc::sync_channel::<()>(1);
-                    let entered = match bulkhead.enter((i % 3) as u8, NEVER, None, || admit) {
+                for i in 0..5_000_u32 {
+                    let now = Tick::from_nanos(u64::from(i));
+                    let deadline = if i % 5 == 0 { now } else { NEVER };
+                    let (waiter, mut ear) = oneshot::channel();
+                    let entered = match bulkhead.enter((i % 3) as u8, deadline, None, || waiter) {
                         Entry::Admitted => true,
                         Entry::Full => false,
                         Entry::Queued { ticket, shed } => {
-                            drop(shed);
-                            if (i + thread) % 7 == 0 {
-                                !bulkhead.cancel(ticket) && admitted.recv().is_ok()
+                            refuse(shed.into_iter().collect());
+                            if (i + thread) % 3 == 0 {
+                                ear.close();
+                                let heard = ear.try_recv();
+                                if heard.is_err() {
+                                    bulkhead.cancel(ticket);
+                                }
+                                heard == Ok(Told::Admitted)
                             } else {
-                                admitted.recv().is_ok()
+                                ear.blocking_recv() == Ok(Told::Admitted)
                             }
                         }
                     };
                     if entered {
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
                         inside.fetch_sub(1, Ordering::SeqCst);
-                        let handed = bulkhead.leave(Tick::ZERO);
-                        if let Some(next) = handed.admitted {
-                            let _ = next.send(());
-                        }
+                        leave(now);
+                    }
+                    if i % 17 == 0 {
+                        refuse(bulkhead.flush(|_| i % 2 == 0));
                     }
                 }
             });
