@@ -143,11 +143,14 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
         budget.deposit(plan.started);
     }
     let (mut number, mut resends, mut rank) = (1, 0, None);
+    // The first try begins with the call: where nobody waits, its clock is read twice less, of 16 ns each.
+    let mut begins = plan.started;
     loop {
-        let failure = match attempt(service, state, call, plan, number, &mut rank).await {
+        let failure = match attempt(service, state, call, plan, number, begins, &mut rank).await {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
+                begins = environment.now();
                 continue;
             }
             Err(Ended::NeverStarted) => {
@@ -188,20 +191,21 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
             }
         }
         number += 1;
+        begins = environment.now();
     }
 }
 
-/// One attempt: through the policies, to the shard, and back.
+/// One attempt: through the policies, to the shard, and back. `now` is when it begins.
 async fn attempt<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     call: &Arc<C>,
     plan: &Plan,
     number: u32,
+    now: Tick,
     rank: &mut Option<u64>,
 ) -> Result<Reply<C::Reply>, Ended> {
     let environment = &state.environment;
-    let now = environment.now();
     if let Some(reason) = service.refusal(now) {
         return Err(Ended::Refused(state.refused(reason, plan.priority)));
     }
@@ -217,7 +221,8 @@ async fn attempt<D: Downstream, C: Call<D>>(
             admission.hold(index);
         }
     }
-    let now = environment.now();
+    // Whoever waited has a rank.
+    let now = if rank.is_none() { now } else { environment.now() };
     admission.admit(plan.priority, now).map_err(Ended::Refused)?;
 
     let deadline = match state.settings.attempt_timeout {
