@@ -24,7 +24,8 @@ use seawall::{
 };
 use seawall_benches::{Figure, Options};
 
-const ROUNDS: usize = 15;
+/// Many and short, so that some of them fall between the turns of a busy machine's other work.
+const ROUNDS: usize = 150;
 
 /// A downstream that is ready at once.
 struct Ready;
@@ -200,26 +201,26 @@ async fn measure(options: &Options) -> Vec<Figure> {
     ];
     for _ in 0..options.rounds(ROUNDS) {
         let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
-        breaker_ns.turns(200_000, |i| admit_and_record(&breaker, i));
-        hundred.turns(200_000, |i| admit_and_record(&small, i));
-        many.turns(200_000, |i| admit_and_record(&large, i));
-        bulkhead.turns(200_000, |_| {
+        breaker_ns.turns(20_000, |i| admit_and_record(&breaker, i));
+        hundred.turns(20_000, |i| admit_and_record(&small, i));
+        many.turns(20_000, |i| admit_and_record(&large, i));
+        bulkhead.turns(20_000, |_| {
             if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
                 black_box(gate.leave(start));
             }
         });
-        clock.turns(200_000, |_| {
+        clock.turns(20_000, |_| {
             black_box(Instant::now());
         });
-        send.round(50_000, |i| bare.send(Ping(i))).await;
-        call.round(50_000, |i| ready.send(Get(i))).await;
+        send.round(5_000, |i| bare.send(Ping(i))).await;
+        call.round(5_000, |i| ready.send(Get(i))).await;
         let began = Instant::now();
-        for _ in 0..500 {
+        for _ in 0..50 {
             futures(&ready).await;
         }
-        at_once.see(began.elapsed(), 500 * 64);
-        hit.round(50_000, |_| ready.send(Kept(1))).await;
-        rejection.round(50_000, |_| down.send(Down).fallback(|_| 7)).await;
+        at_once.see(began.elapsed(), 50 * 64);
+        hit.round(5_000, |_| ready.send(Kept(1))).await;
+        rejection.round(5_000, |_| down.send(Down).fallback(|_| 7)).await;
     }
     runtime.drain().await;
     let [_, hundred, many, _, _, send, ..] = &rows;

@@ -400,9 +400,9 @@ impl CallState {
     }
 }
 
-/// A type's id is a good hash already.
+/// Hashes what is a good hash already: a type's id, or a number that counts up.
 #[derive(Default)]
-struct AsIs(u64);
+pub(super) struct AsIs(u64);
 
 impl Hasher for AsIs {
     fn write(&mut self, bytes: &[u8]) {

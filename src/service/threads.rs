@@ -8,7 +8,9 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     collections::HashMap,
-    fmt, io,
+    fmt,
+    hash::BuildHasherDefault,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -22,11 +24,12 @@ use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Occupancy, Seat};
+use super::{Occupancy, Seat, state::AsIs};
 use crate::downstream::Downstream;
 
 thread_local! {
-    static SEATS: RefCell<HashMap<u64, Box<dyn Entry>>> = RefCell::default();
+    /// Looked into three times a call, so that the standard hasher would cost it SIP.
+    static SEATS: RefCell<HashMap<u64, Box<dyn Entry>, BuildHasherDefault<AsIs>>> = RefCell::default();
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

@@ -31,8 +31,8 @@ pub struct Http {
     pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) client: awc::Client,
-    /// When the service last began an answer to this thread.
-    pub(crate) last_answer: Cell<Option<Instant>>,
+    /// Grows whenever the service begins an answer to this thread, or goes on with it.
+    pub(crate) answers: Cell<u64>,
     wire: Wire,
 }
 
@@ -112,7 +112,7 @@ impl Downstream for Http {
             authorization,
             hook: context.extension::<Hook>(),
             client,
-            last_answer: Cell::new(None),
+            answers: Cell::new(0),
             wire,
         })
     }

@@ -131,7 +131,8 @@ impl Shard {
         if self.retired.get() {
             return self.close(&slot, &self.stats().closed_retired);
         }
-        if slot.opened().elapsed() >= settings.lifetime {
+        let idle_since = slot.idle_since().unwrap_or_else(Instant::now);
+        if idle_since.saturating_duration_since(slot.opened()) >= settings.lifetime {
             return self.close(&slot, &self.stats().closed_lifetime);
         }
         if self.pass_on(&slot) {
