@@ -1,27 +1,67 @@
-use futures_util::{FutureExt, future::join_all};
+use futures_util::FutureExt;
 use seawall::{
     call::Reason,
-    downstream::Failure,
+    downstream::{Failure, Reached},
     telemetry::{Cause, What},
 };
-use seawall_testkit::{Ask, Behaviour, Opening, Reaction, Scripted, virtual_time};
+use seawall_testkit::{Ask, Behaviour, Change, Opening, Reaction, Scripted, virtual_time};
 
 use crate::support::{end, ms, replies, settle, start};
 
+/// Its thread ends under it, with five writes begun and reads coming in: from callers on other threads, who live on.
 #[test]
-fn a_shard_that_dies_loses_no_call_that_it_had_not_begun() {
-    virtual_time(async || {
-        let behaviour = replies();
+fn a_shard_that_dies_under_load_leaves_nobody_without_an_answer() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    tokio.block_on(async {
+        let behaviour =
+            Behaviour::new(|asked| if asked.call == "Change" { Reaction::Hang } else { Reaction::Reply });
+        let runtime = seawall::Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour.clone())
+            .parse("[runtime]\narbiters = 1\n[services.users]\nkind = \"scripted\"\ntimeout = \"20s\"")
+            .expect("TOML")
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let writes: Vec<_> = (0..5)
+            .map(|id| {
+                let users = users.clone();
+                tokio::spawn(async move { users.send(Change(id)).await })
+            })
+            .collect();
+        while behaviour.attempts() < 5 {
+            tokio::time::sleep(ms(1)).await;
+        }
         behaviour.react(|asked| {
-            if asked.serial == 50 { Reaction::PanicOnDrop.after(ms(0)) } else { Reaction::Reply }
+            if asked.id == 0 && asked.number == 1 && asked.call == "Ask" {
+                actix_rt::System::current().stop();
+                return Reaction::Hang;
+            }
+            Reaction::Reply.after(ms(1))
         });
-        let (runtime, users) = start("breaker = false", &behaviour).await;
-        users.send(Ask(0)).await.expect("it is open");
-        let results = join_all((0..100).map(|id| users.send(Ask(id)))).await;
-        let failed = results.iter().filter(|result| result.is_err()).count();
-        assert!(failed <= 1, "{failed} calls failed");
-        users.send(Ask(0)).await.expect("the next is served");
-        end(runtime).await;
+        let reads: Vec<_> = (0..90)
+            .map(|id| {
+                let users = users.clone();
+                tokio::spawn(async move { users.send(Ask(id)).await })
+            })
+            .collect();
+        for read in reads {
+            read.await
+                .expect("it does not panic")
+                .expect("what may be made twice is made again on the next shard");
+        }
+        for write in writes {
+            let error = write.await.expect("it does not panic").expect_err("it was cut off");
+            assert_eq!(
+                error.reached(),
+                Reached::Maybe,
+                "and its caller is told that it may have been made: {error:?}"
+            );
+        }
+        assert!(behaviour.opened() >= 2, "another shard took its place");
+        assert_eq!(runtime.drain().await.cut_off, 0);
     });
 }
 

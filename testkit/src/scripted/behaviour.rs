@@ -54,7 +54,7 @@ pub enum Reaction {
     Hang,
     /// The code blocks its thread for this long, by the real clock.
     Block(Duration),
-    /// The attempt's code panics when it is dropped, which takes the shard with it.
+    /// The attempt's code panics as it ends, when what it holds is dropped.
     PanicOnDrop,
     /// It reacts, but not at once.
     After(Duration, Box<Reaction>),
