@@ -45,7 +45,6 @@ pub(super) struct Record {
     answered: Cell<bool>,
     reused: Cell<bool>,
     ended: Cell<bool>,
-    repeatable: bool,
     slot: RefCell<Option<Rc<Slot>>>,
 }
 
@@ -55,12 +54,6 @@ struct Use(Rc<Record>);
 impl Exchange {
     pub(crate) fn new() -> Self {
         Self(Rc::default())
-    }
-
-    /// One whose request is sent again should the connection turn out to be closed. So the system is not asked about an
-    /// idle connection first: what the reactor knows is enough.
-    pub(crate) fn repeatable() -> Self {
-        Self(Rc::new(Record { repeatable: true, ..Record::default() }))
     }
 
     /// Sends a request of the client that [`Wire::client`](super::Wire::client) made; once.
@@ -164,10 +157,6 @@ impl Record {
         self.reused.set(reused);
         self.answered.set(false);
         self.slot.replace(Some(slot.clone()));
-    }
-
-    pub(super) fn is_repeatable(&self) -> bool {
-        self.repeatable
     }
 
     pub(super) fn note_connecting(&self) {

@@ -176,10 +176,8 @@ impl Slot {
         if self.idle_since().is_none() {
             return;
         }
-        let record = Record::current();
-        let asked = !record.as_ref().is_some_and(|record| record.is_repeatable());
-        self.lend(record);
-        let spent = asked && self.open.borrow().as_ref().is_some_and(|open| open.socket.is_spent());
+        self.lend(Record::current());
+        let spent = self.open.borrow().as_ref().is_some_and(|open| open.socket.is_spent());
         if spent {
             self.shard.stats().closed_by_server.increment();
             self.close();
@@ -326,7 +324,8 @@ impl Socket {
 
     /// Asks the system whether the server has closed the connection, or sent what nobody asked for. tokio knows only
     /// what the last turn of its reactor saw, which on a busy thread is old enough to send a request into a closed
-    /// connection. One system call, which a request that may be sent again is spared. What waits to be decrypted may be of TLS itself, and is not judged.
+    /// connection, or to take an answer that nobody asked for as one's own. One system call for each reuse. What waits
+    /// to be decrypted may be of TLS itself, and is not judged.
     fn is_spent(&self) -> bool {
         match SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]) {
             Ok(waiting) => waiting == 0 || matches!(self, Self::Plain(_)),
