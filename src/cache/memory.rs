@@ -1,10 +1,13 @@
 use std::{
     fmt,
     hash::{BuildHasher, Hasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{Lifecycle, Weighter, sync::Cache};
 
 use super::Generation;
 use crate::{call::Shared, policy::freshness::Freshness, units::ByteSize};
@@ -21,7 +24,20 @@ pub(crate) struct Entry {
 
 /// The memory tier: one for the process, whatever the number of services, bounded by bytes.
 pub(crate) struct Memory {
-    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded>,
+    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded, Evictions>,
+    evictions: Evictions,
+}
+
+/// Counts the replies that had to make room.
+#[derive(Clone, Default)]
+struct Evictions(Arc<AtomicU64>);
+
+impl Lifecycle<Box<[u8]>, Entry> for Evictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: Box<[u8]>, _: Entry) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What an entry costs beside its reply: key, bookkeeping, the cache's own node.
@@ -43,14 +59,10 @@ impl Memory {
     /// A tier of at most `capacity`. `seed` keeps strangers from choosing keys that collide.
     pub(crate) fn new(capacity: ByteSize, seed: u64) -> Self {
         let typical = usize::try_from(capacity.get() / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let evictions = Evictions::default();
         Self {
-            entries: Cache::with(
-                typical,
-                capacity.get(),
-                ByBytes,
-                Seeded(seed),
-                quick_cache::sync::DefaultLifecycle::default(),
-            ),
+            entries: Cache::with(typical, capacity.get(), ByBytes, Seeded(seed), evictions.clone()),
+            evictions,
         }
     }
 
@@ -64,6 +76,11 @@ impl Memory {
 
     pub(crate) fn remove(&self, key: &[u8]) {
         self.entries.remove(key);
+    }
+
+    /// Replies that had to make room for others so far.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.evictions.0.load(Ordering::Relaxed)
     }
 
     /// Bytes held, as far as they are known.

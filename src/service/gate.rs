@@ -211,7 +211,9 @@ impl Place<'_> {
         let limit = plan.deadline.min(environment.instant(entered.after(queue_timeout)));
         let Some(signal) = &mut self.signal else { return Ok(()) };
         let told = timeout_at(limit, signal).await;
-        self.call.metrics_of_service().queue_wait.record(environment.now().since(entered));
+        let waited = environment.now().since(entered);
+        self.call.metrics_of_service().queue_wait.record(waited);
+        tracing::Span::current().record("seawall.queue_ms", waited.as_millis() as u64);
         match told {
             Ok(Ok(Signal::Admitted)) => {
                 self.signal = None;

@@ -438,6 +438,8 @@ impl Account {
             seawall.call = call.name,
             seawall.origin = field::Empty,
             seawall.outcome = field::Empty,
+            seawall.attempts = field::Empty,
+            seawall.queue_ms = field::Empty,
         );
         if !span.is_disabled() {
             span.record("otel.name", format!("{} {}", call.service, call.name));

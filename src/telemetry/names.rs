@@ -31,6 +31,8 @@ pub const CACHE_LOOKUPS: &str = "seawall.cache.lookups";
 pub const CACHE_LOADS: &str = "seawall.cache.loads";
 /// Counter: callers who waited for another's load. Labels: service, call.
 pub const CACHE_COALESCED: &str = "seawall.cache.coalesced";
+/// Counter: replies that had to make room for others.
+pub const CACHE_EVICTIONS: &str = "seawall.cache.evictions";
 /// Gauge: bytes in the memory tier.
 pub const CACHE_BYTES: &str = "seawall.cache.bytes";
 /// Counter: shards restarted. Labels: service, cause.

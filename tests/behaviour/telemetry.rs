@@ -43,6 +43,7 @@ fn the_names_of_metrics_are_pinned() {
         seawall_breaker_state gauge
         seawall_breaker_transitions_total counter
         seawall_cache_bytes gauge
+        seawall_cache_evictions_total counter
         seawall_cache_loads_total counter
         seawall_cache_lookups_total counter
         seawall_call_duration_seconds histogram

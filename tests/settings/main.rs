@@ -8,6 +8,7 @@ mod contradictions;
 mod explain;
 mod files;
 mod names;
+mod pitfalls;
 mod rubbish;
 mod secrets;
 mod syntax;

@@ -39,6 +39,7 @@ trait Sink {
 fn walk(inner: &Inner, sink: &mut impl Sink) {
     let environment = &inner.environment;
     sink.gauge(names::CACHE_BYTES, &[], environment.memory.bytes() as f64);
+    sink.counter(names::CACHE_EVICTIONS, &[], environment.memory.evictions());
     sink.counter(names::THREAD_STALLED, &[], environment.stalls.get());
     sink.counter(names::EVENTS_DROPPED, &[], environment.events.dropped());
     sink.gauge(names::CONFIG_GENERATION, &[], environment.generation.get() as f64);

@@ -1,0 +1,112 @@
+//! The names of spans and log lines are a contract. In a binary of its own: other tests' threads, which listen to nothing,
+//! would race for what tracing remembers of each place.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use seawall::{
+    Failure, Runtime,
+    downstream::{Blame, Symptom},
+};
+use seawall_testkit::{Ask, Behaviour, Reaction, Scripted, virtual_time};
+
+/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, and drains.
+async fn busy() {
+    let down = || Failure::new(Blame::Downstream, "the connection broke").symptom(Symptom::Reset);
+    let behaviour = Behaviour::new(move |_| Reaction::Fail(down()).after(Duration::from_millis(1)));
+    let settings = "[services.users]\nkind = \"scripted\"\nretry = false\n\
+                    bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }";
+    let runtime = Runtime::builder()
+        .kind::<Scripted>()
+        .extension("users", behaviour.clone())
+        .parse(settings)
+        .expect("TOML")
+        .current_thread()
+        .start()
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let users = runtime.service::<Scripted>("users").expect("there");
+    futures_util::future::join_all((0..3).map(|id| users.send(Ask(id)))).await;
+    for id in 0..5 {
+        let _ = users.send(Ask(id)).await;
+    }
+    behaviour.react(|_| Reaction::Reply);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    users.send(Ask(1)).await.expect("the probe is well");
+    users.reopen();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(runtime.drain().await.cut_off, 0);
+}
+
+/// A subscriber that remembers spans with their fields, and the texts of events.
+#[derive(Clone, Default)]
+struct Listener {
+    spans: Arc<Mutex<Vec<String>>>,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.push_str(&format!("{value:?}:"));
+        }
+        self.0.push_str(&format!(" {}", field.name()));
+    }
+}
+
+impl tracing::Subscriber for Listener {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("seawall")
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let fields: Vec<_> = span.fields().iter().map(|field| field.name()).collect();
+        let mut spans = self.spans.lock();
+        spans.push(format!("{}: {}", span.metadata().name(), fields.join(" ")));
+        tracing::span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.events.lock().push(text.0);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn the_names_of_spans_and_log_lines_are_pinned() {
+    let listener = Listener::default();
+    let told = listener.clone();
+    virtual_time(async move || {
+        let _listening = tracing::subscriber::set_default(listener);
+        busy().await;
+    });
+    let sorted = |lines: &Mutex<Vec<String>>| {
+        let mut lines = lines.lock().clone();
+        lines.sort();
+        lines.dedup();
+        lines.join("\n")
+    };
+    insta::assert_snapshot!(sorted(&told.spans), @r"
+    seawall.attempt: otel.kind seawall.service seawall.call http.request.resend_count error.type
+    seawall.call: otel.name otel.kind seawall.service seawall.call seawall.origin seawall.outcome seawall.attempts seawall.queue_ms
+    ");
+    insta::assert_snapshot!(sorted(&told.events), @r"
+    breaker closed: message service scope shadow cause open_for rejected generation
+    breaker half-opened: message service scope shadow open_for generation
+    breaker opened: message service scope shadow cause error_ratio failures calls threshold slow last_error retry_after open_count generation
+    bulkhead relieved: message service
+    bulkhead saturated: message service
+    drain ended: message
+    drain started: message
+    pool opened: message service thread
+    shard restarted: message service thread cause
+    ");
+}
