@@ -104,11 +104,13 @@ pub(crate) fn serve(name: &str, port: u16) -> Result<(), Box<dyn Error>> {
         return Err(format!("there is no service {name:?}").into());
     };
     let (name, takes) = (name.to_owned(), *takes);
+    // Before anybody knows that it is there: a storefront that is killed right after is still its parent now.
+    let parent = parent_id();
     actix_web::rt::System::new().block_on(async move {
         let listener =
             timeout(PORT_WAIT, listen(port)).await.map_err(|_| format!("port {port} is taken"))??;
         crate::table::say(format_args!("listening on {}", listener.local_addr()?));
-        actix_web::rt::spawn(end_with_parent());
+        actix_web::rt::spawn(end_with(parent));
         let service = web::Data::new(Service { mode: AtomicU8::new(Mode::Well as u8), takes });
         let path = format!("/{name}/{{id}}");
         HttpServer::new(move || {
@@ -137,8 +139,7 @@ async fn listen(port: u16) -> io::Result<TcpListener> {
 }
 
 /// A storefront that was killed cannot end its services; so they look after it.
-async fn end_with_parent() {
-    let parent = parent_id();
+async fn end_with(parent: u32) {
     let mut looks = interval(Duration::from_millis(250));
     while parent_id() == parent {
         looks.tick().await;
