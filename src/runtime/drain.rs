@@ -17,7 +17,8 @@ pub struct Drained {
 
 impl Runtime {
     /// Stops the runtime: takes no new calls, lets those under way end within `runtime.drain`, cuts off the rest, closes
-    /// all pools. Every call is answered. A second call of it waits for the same end.
+    /// all pools. Every call is answered. A second call of it waits too, and cuts off by whichever limit
+    /// ends first.
     pub async fn drain(&self) -> Drained {
         self.drain_within(self.inner.settings.drain).await
     }

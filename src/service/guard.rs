@@ -27,7 +27,7 @@ impl BreakerGuard {
         Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode }
     }
 
-    /// Whether a call would be admitted now. Takes nothing.
+    /// Whether a call would be admitted now. Takes no permit.
     pub(crate) fn look(&self, call: &CallState, priority: Priority, now: Tick) -> Result<(), Reason> {
         if self.mode != Mode::Enforce {
             return Ok(());

@@ -253,7 +253,7 @@ impl Default for HealthSettings {
 pub enum OnCancel {
     /// It is cancelled.
     Abort,
-    /// It is finished within its deadline, and its outcome recorded.
+    /// Once its shard has begun it, it is finished within its deadline, and its outcome recorded.
     Finish,
     /// Finished if the call is not idempotent and has been sent, cancelled otherwise.
     #[default]

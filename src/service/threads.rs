@@ -84,7 +84,7 @@ pub(crate) enum Place {
     Nowhere,
 }
 
-/// Finds out whether this thread can run local tasks. Asked once a thread and service, not at each call.
+/// Finds out whether this thread can run local tasks. Asked when a seat must be filled, not at each call.
 pub(crate) fn place() -> Place {
     if Arbiter::try_current().is_some() {
         return Place::Here;

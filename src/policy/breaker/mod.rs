@@ -110,7 +110,7 @@ impl Breaker {
         }
     }
 
-    /// Whether an attempt would be refused now; takes nothing. In a ramp it says yes, for only asking tells.
+    /// Whether an attempt would be refused now; takes no permit, and counts a refusal. In a ramp it says yes, for only asking tells.
     ///
     /// # Errors
     /// The refusal, which is counted.
