@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -16,8 +16,8 @@ use tokio::time::timeout;
 
 use super::{loader::Loader, sense};
 use crate::{
-    config::{ConfigErrors, Explanation, Layers, Scope},
-    downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
+    config::{ConfigErrors, Diagnostic, Explanation, Layers, Scope},
+    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, Stage},
     service::{
         CallSettings, Check, Environment, Occupancy, Opening, Request, Service, ServiceSettings,
         SettingsSource, Startup, State,
@@ -123,6 +123,26 @@ struct Current<D: Downstream> {
     own: D::Settings,
 }
 
+impl<D: Downstream> Current<D> {
+    /// What these settings should not say, though they may.
+    fn doubts(&self) -> Vec<Diagnostic> {
+        let of_calls = self.calls.iter().map(|(scope, settings)| (scope, settings));
+        let all = [(&self.scope, &self.defaults)].into_iter().chain(of_calls);
+        let doubts = all.flat_map(|(scope, settings)| {
+            sense::doubts(settings).into_iter().map(|(key, message)| scope.diagnose(key, message))
+        });
+        // What a call inherits is said once.
+        doubts.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Tells the log of them.
+    fn warn(&self) {
+        for Diagnostic { origin, key, message } in self.doubts() {
+            tracing::warn!(target: "seawall", key, %origin, message, "doubtful setting");
+        }
+    }
+}
+
 impl<D: Downstream> Kind for KindOf<D> {
     fn judge(
         &self,
@@ -170,14 +190,22 @@ impl<D: Downstream> Kind for KindOf<D> {
         let calls = calls
             .into_iter()
             .filter_map(|(call, derived)| read_call(layers, &scope, name, call, derived, pooled, errors))
-            .collect();
+            .collect::<Vec<_>>();
         let (service, mut defaults, own) = (service?, defaults?, own?);
+        let interval = service.health.interval;
+        let of_calls = calls.iter().map(|(scope, settings)| (scope, settings));
+        for (scope, settings) in [(&scope, &defaults)].into_iter().chain(of_calls) {
+            sense::health_gate(settings, interval, scope, errors);
+        }
         fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
             Arc::new(move |call, derived| {
                 let mut errors = ConfigErrors::new();
                 let settings = read_call(&layers, &scope, &name, call, derived, pooled, &mut errors);
+                if let Some((scope, settings)) = &settings {
+                    sense::health_gate(settings, interval, scope, &mut errors);
+                }
                 match settings {
                     Some((_, settings)) if errors.is_empty() => Ok(settings),
                     _ => Err(errors.to_string()),
@@ -201,15 +229,17 @@ impl<D: Downstream> Kind for KindOf<D> {
             settings.source,
         );
         let opening = Opening { settings: own.clone(), context: settings.context };
+        let current = Current {
+            scope: settings.scope,
+            service: settings.service,
+            defaults: settings.defaults,
+            calls: settings.calls,
+            own,
+        };
+        current.warn();
         Arc::new(One {
             service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
-            current: Mutex::new(Current {
-                scope: settings.scope,
-                service: settings.service,
-                defaults: settings.defaults,
-                calls: settings.calls,
-                own,
-            }),
+            current: Mutex::new(current),
             failed_checks: AtomicU32::new(0),
         })
     }
@@ -292,6 +322,7 @@ impl<D: Downstream> Owning for One<D> {
         for (scope, settings) in &current.calls {
             explanation.add_own(scope, settings);
         }
+        explanation.doubts = current.doubts();
         explanation
     }
 
@@ -327,6 +358,7 @@ impl<D: Downstream> Owning for One<D> {
                 calls: settings.calls,
                 own: own.clone(),
             };
+            current.warn();
             !same
         };
         self.state().reload(settings.service, settings.defaults, settings.source);
@@ -376,13 +408,26 @@ impl<D: Downstream> Supervised for One<D> {
                     _ => None,
                 })
             });
-            // Without a shard there is nothing to check: who opens one finds out by himself.
-            let Some(shard) = open else { return };
-            let well = matches!(timeout(health.timeout, shard.send(Check)).await, Ok(Ok(Ok(()))));
-            if well {
+            let Some(shard) = open else {
+                // Without a shard there is nothing to check: who opens one finds out by himself. But nobody would, where
+                // no call is let through before a check is well.
+                if self.state().waits_for_check() {
+                    self.open_here();
+                }
+                return;
+            };
+            let failure = match timeout(health.timeout, shard.send(Check)).await {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(failure))) => Some(failure),
+                Ok(Err(_)) => Some(Failure::new(Blame::Downstream, "its shard died while it was checked")),
+                Err(_) => Some(Failure::timeout(Stage::Attempt)),
+            };
+            if failure.is_none() {
                 self.failed_checks.store(0, Ordering::Relaxed);
+                self.state().checked(true, None);
             } else if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= health.failures.max(1) {
                 self.failed_checks.store(0, Ordering::Relaxed);
+                self.state().checked(false, failure.as_ref());
                 self.service.shared.ask(Request::Reopen(Cause::Unhealthy));
             }
         })

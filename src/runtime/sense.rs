@@ -67,6 +67,44 @@ fn at_most(scope: &Scope, errors: &mut ConfigErrors, one: (&str, Duration), most
     }
 }
 
+/// A breaker that waits for a health check needs one that comes. `interval` is the service's from one to the next.
+pub(super) fn health_gate(
+    settings: &CallSettings,
+    interval: Duration,
+    scope: &Scope,
+    errors: &mut ConfigErrors,
+) {
+    if interval.is_zero() && settings.breaker.as_ref().is_some_and(|breaker| breaker.health_gate) {
+        scope.error_among(
+            errors,
+            &["breaker.health_gate", "health.interval"],
+            "breaker.health_gate waits for a health check that is well, and health.interval = 0s says that there is \
+             none: once open it would never close; set health.interval, for example to 5s",
+        );
+    }
+}
+
+/// What a call's settings should not say, though they may: each as a key and what comes of it.
+pub(super) fn doubts(settings: &CallSettings) -> Vec<(&'static str, String)> {
+    let mut doubts = Vec::new();
+    let one_try = settings.attempt_timeout.map_or(settings.timeout, |attempt| attempt.min(settings.timeout));
+    if let Some(breaker) = &settings.breaker
+        && breaker.half_open_timeout < one_try
+    {
+        let shown = humantime::format_duration;
+        doubts.push((
+            "breaker.half_open_timeout",
+            format!(
+                "a probe is given up after half_open_timeout = {}, though it may take {}: one that succeeds later \
+                 closes nothing, and another is sent beside it; raise it to that at least",
+                shown(breaker.half_open_timeout),
+                shown(one_try)
+            ),
+        ));
+    }
+    doubts
+}
+
 /// What a call's settings must not say.
 pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigErrors) {
     if settings.timeout.is_zero() {

@@ -1,15 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{CallState, Environment};
+use super::{CallState, Environment, State};
 use crate::{
     call::{Priority, Reason, chain},
     downstream::Failure,
     policy::{
         Mode,
         blame::Verdict,
-        breaker::{Breaker, BreakerSettings, Permit, Transition},
+        breaker::{self, Breaker, BreakerSettings, Permit, Transition},
     },
-    telemetry::What,
+    telemetry::{ServiceMetrics, What},
     units::Tick,
 };
 
@@ -75,15 +75,40 @@ impl BreakerGuard {
         opened && self.mode == Mode::Enforce
     }
 
+    /// Whether it is open until a health check is well.
+    pub(crate) fn waits_for_check(&self) -> bool {
+        self.mode != Mode::Off
+            && self.breaker.settings().health_gate
+            && self.breaker.state() == breaker::State::Open
+    }
+
+    /// The service's health check came back, ill as often as is borne or well; whether calls that wait are to be sent away.
+    pub(crate) fn checked(&self, of: &State, well: bool, failure: Option<&Failure>) -> bool {
+        if self.mode == Mode::Off {
+            return false;
+        }
+        let transition = self.breaker.checked(well, of.environment.now());
+        let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
+        self.told(&of.name, &of.metrics, &of.environment, transition, failure);
+        opened && self.mode == Mode::Enforce
+    }
+
     fn tell(&self, call: &CallState, transition: Option<Transition>, failure: Option<&Failure>) {
+        self.told(&call.service, call.metrics_of_service(), &call.environment, transition, failure);
+    }
+
+    fn told(
+        &self,
+        service: &Arc<str>,
+        metrics: &ServiceMetrics,
+        environment: &Environment,
+        transition: Option<Transition>,
+        failure: Option<&Failure>,
+    ) {
         let Some(transition) = transition else { return };
-        call.metrics_of_service().transition((
-            transition.from.word(),
-            transition.to.word(),
-            transition.cause.word(),
-        ));
-        call.environment.events.emit(
-            Some(&call.service),
+        metrics.transition((transition.from.word(), transition.to.word(), transition.cause.word()));
+        environment.events.emit(
+            Some(service),
             What::Breaker {
                 scope: Arc::clone(&self.scope),
                 shadow: self.mode == Mode::Shadow,

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
-    downstream::Downstream,
+    downstream::{Downstream, Failure},
     policy::{budget::RetryBudget, rate::Rate},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
@@ -218,11 +218,30 @@ impl State {
 
     /// Sends all who wait at its gates away.
     pub(crate) fn flush(&self) {
-        let table = self.table();
-        let own = table.calls().filter_map(|call| call.gates[1].as_ref());
-        for gate in table.shared.gate.iter().chain(own) {
+        for gate in self.table().gates() {
             gate.flush();
         }
+    }
+
+    /// Tells all breakers how a health check of the service went, and sends away who waits where one opened.
+    pub(crate) fn checked(&self, well: bool, failure: Option<&Failure>) {
+        let table = self.table();
+        let own =
+            table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
+        for guard in table.shared.breaker.iter().chain(own) {
+            if guard.checked(self, well, failure) {
+                for gate in table.gates() {
+                    gate.flush_of(guard);
+                }
+            }
+        }
+    }
+
+    /// Whether a breaker waits for a health check that is well.
+    pub(crate) fn waits_for_check(&self) -> bool {
+        let table = self.table();
+        let own = table.calls().filter_map(|call| call.breaker.as_ref());
+        table.shared.breaker.iter().chain(own).any(|guard| guard.waits_for_check())
     }
 
     /// Takes no calls any more: the service is gone from the settings.
@@ -279,6 +298,11 @@ impl Table {
 
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Arc<CallState>> {
         self.calls.values()
+    }
+
+    /// The service's gate, and those of calls that have one of their own.
+    fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
+        self.shared.gate.iter().chain(self.calls().filter_map(|call| call.gates[1].as_ref()))
     }
 
     fn without_calls(&self) -> Self {

@@ -17,6 +17,7 @@ fn whole_service() {
         services.users.breaker.error_threshold = "50%"  # built-in default
         services.users.breaker.half_open_calls = 1  # built-in default
         services.users.breaker.half_open_timeout = "10s"  # built-in default
+        services.users.breaker.health_gate = false  # built-in default
         services.users.breaker.minimum_calls = 10  # built-in default
         services.users.breaker.mode = "enforce"  # built-in default
         services.users.breaker.ramp = "10s"  # built-in default

@@ -16,9 +16,15 @@
 //! be sent home by all that had waited. Up to `minimum_calls` in each tenth of the ramp always pass, so that a quiet
 //! service does not notice.
 //!
+//! A downstream that moved (a failover, a shard that died) has done nothing wrong, unless it goes on moving: see
+//! [`LONGEST_MOVE`]. And where the service is checked from time to time, the breaker hears of that too: see
+//! [`checked`](Breaker::checked).
+//!
 //! In the closed state an attempt costs two loads to admit, and one addition to record; the sum over the window is taken
 //! only while there was a failure or a slow call in it.
 
+mod health;
+mod moving;
 mod ramp;
 mod report;
 mod settings;
@@ -31,10 +37,12 @@ use std::{
 
 use parking_lot::Mutex;
 
+pub use moving::LONGEST_MOVE;
 pub use report::{BreakerSnapshot, Cause, Rejected, State, Transition};
 pub use settings::{BreakerScope, BreakerSettings, SlowCall};
 
 use self::{
+    moving::Moving,
     ramp::Ramp,
     word::{MOST_PROBES, Word},
 };
@@ -58,6 +66,7 @@ pub struct Breaker {
     /// When the probes are given up that are under way. Moved on before each is let through.
     overdue: AtomicU64,
     ramp: Ramp,
+    moving: Moving,
     rejected: AtomicU64,
     created: Tick,
     history: Mutex<History>,
@@ -96,6 +105,7 @@ impl Breaker {
             until: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
             ramp: Ramp::default(),
+            moving: Moving::default(),
             rejected: AtomicU64::new(0),
             created: now,
             history: Mutex::new(History {
@@ -116,11 +126,19 @@ impl Breaker {
     /// The refusal, which is counted.
     pub fn look(&self, now: Tick) -> Result<(), Rejected> {
         let word = self.word();
+        match self.refusing(word, now) {
+            None => Ok(()),
+            Some(state) => Err(self.refuse(state, now)),
+        }
+    }
+
+    /// The state, if it refuses.
+    fn refusing(&self, word: Word, now: Tick) -> Option<State> {
         match word.state() {
-            State::Closed | State::Disabled => Ok(()),
-            State::Open if self.is_due(now) => Ok(()),
-            State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => Ok(()),
-            state => Err(self.refuse(state, now)),
+            State::Closed | State::Disabled => None,
+            State::Open if self.may_probe(now) => None,
+            State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => None,
+            state => Some(state),
         }
     }
 
@@ -154,12 +172,8 @@ impl Breaker {
                     }
                 }
                 // Open => HalfOpen
-                State::Open if self.is_due(now) => {
-                    let mut history = self.history.lock();
-                    self.put_off(now);
-                    if self.turn(generation, State::HalfOpen, 1) {
-                        let change =
-                            self.changed(&mut history, word, State::HalfOpen, Cause::ResetTimeout, now);
+                State::Open if self.may_probe(now) => {
+                    if let Some(change) = self.half_open(word, Cause::ResetTimeout, 1, now) {
                         return Ok((Permit { generation: generation + 1, probe: true }, Some(change)));
                     }
                 }
@@ -193,6 +207,14 @@ impl Breaker {
         if word.generation() != permit.generation {
             return None;
         }
+        let verdict = match verdict {
+            Verdict::Moved => self.moving.judge(now),
+            Verdict::Success => {
+                self.moving.end();
+                verdict
+            }
+            verdict => verdict,
+        };
         if permit.probe {
             return self.record_probe(&permit, verdict, slow, now);
         }
@@ -235,7 +257,7 @@ impl Breaker {
                 Verdict::Success if word.succeeded() + 1 >= self.half_open_calls() => {
                     return self.close(permit.generation, now);
                 }
-                Verdict::Success | Verdict::Neutral => {
+                Verdict::Success | Verdict::Neutral | Verdict::Moved => {
                     if self.swap(word, word.probe_ended(verdict == Verdict::Success)) {
                         return None;
                     }
@@ -284,6 +306,11 @@ impl Breaker {
         Some(change)
     }
 
+    /// Its state.
+    pub fn state(&self) -> State {
+        self.word().state()
+    }
+
     /// The breaker as it is now.
     pub fn snapshot(&self, now: Tick) -> BreakerSnapshot {
         let history = self.history.lock();
@@ -297,6 +324,7 @@ impl Breaker {
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
             consecutive_failures: self.consecutive.load(Ordering::Relaxed),
+            moving_ms: self.moving.lasts(now).as_millis() as u64,
             generation: word.generation(),
             open_count: history.count,
             rejected: self.rejected.load(Ordering::Relaxed),
@@ -314,7 +342,7 @@ impl Breaker {
 
     fn should_open(&self, now: Tick) -> Option<(Cause, Totals)> {
         let settings = &self.settings;
-        if now.since(self.created) < settings.warm_up {
+        if self.is_warming_up(now) {
             return None;
         }
         let totals = self.window.totals(now);
@@ -332,6 +360,10 @@ impl Breaker {
         (totals.slow > 0 && totals.slow_ratio() >= slow.threshold.get()).then_some((Cause::SlowCalls, totals))
     }
 
+    fn is_warming_up(&self, now: Tick) -> bool {
+        now.since(self.created) < self.settings.warm_up
+    }
+
     /// Whether there may be a failure or a slow call in the window.
     fn is_in_trouble(&self, now: Tick) -> bool {
         let last = self.trouble.load(Ordering::Relaxed);
@@ -340,6 +372,14 @@ impl Breaker {
                 WindowSize::Time(length) => now.since(Tick::from_nanos(last)) <= length,
                 WindowSize::Calls(_) => true,
             }
+    }
+
+    /// Opens it half, with so many probes under way, unless another was quicker.
+    fn half_open(&self, before: Word, cause: Cause, under_way: u64, now: Tick) -> Option<Transition> {
+        let mut history = self.history.lock();
+        self.put_off(now);
+        self.turn(before.generation(), State::HalfOpen, under_way)
+            .then(|| self.changed(&mut history, before, State::HalfOpen, cause, now))
     }
 
     /// Opens it, unless `generation` is over.
@@ -378,6 +418,7 @@ impl Breaker {
         self.window.clear();
         self.consecutive.store(0, Ordering::Relaxed);
         self.trouble.store(0, Ordering::Relaxed);
+        self.moving.end();
     }
 
     /// Changes the state, with the history locked; `false` if `generation` is over. Only probes come and go meanwhile.
@@ -403,10 +444,6 @@ impl Breaker {
     fn changed(&self, history: &mut History, before: Word, to: State, cause: Cause, now: Tick) -> Transition {
         let since = std::mem::replace(&mut history.since, now);
         let History { totals, count, .. } = *history;
-        let threshold = match (cause, &self.settings.slow_call) {
-            (Cause::SlowCalls, Some(slow)) => slow.threshold,
-            _ => self.settings.error_threshold,
-        };
         Transition {
             from: before.state(),
             to,
@@ -416,11 +453,19 @@ impl Breaker {
             failures: totals.failures,
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
-            threshold: threshold.get(),
+            threshold: self.threshold(cause),
             retry_after: if to == State::Open { self.due().since(now) } else { Duration::ZERO },
             lasted: now.since(since),
             rejected: self.rejected.load(Ordering::Relaxed),
             open_count: count,
+        }
+    }
+
+    /// The share that opens it for this cause.
+    fn threshold(&self, cause: Cause) -> f64 {
+        match (cause, &self.settings.slow_call) {
+            (Cause::SlowCalls, Some(slow)) => slow.threshold.get(),
+            _ => self.settings.error_threshold.get(),
         }
     }
 
@@ -436,7 +481,7 @@ impl Breaker {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let share = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
-        Duration::from_secs_f64(grown * (1.0 + settings.reset_jitter.get() * (share - 0.5)))
+        Duration::from_secs_f64(grown * (1.0 + settings.reset_jitter.get() * (2.0 * share - 1.0)))
     }
 
     fn half_open_calls(&self) -> u64 {
@@ -468,15 +513,35 @@ impl Breaker {
     #[cold]
     fn refuse(&self, state: State, now: Tick) -> Rejected {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.refusal(state, now)
+    }
+
+    /// Why an attempt would be refused now, if it would be. Takes nothing, and counts nothing.
+    pub fn explain(&self, now: Tick) -> Option<Rejected> {
+        self.refusing(self.word(), now).map(|state| self.refusal(state, now))
+    }
+
+    fn refusal(&self, state: State, now: Tick) -> Rejected {
         let history = self.history.lock();
         let retry_after = match state {
             State::Open => self.due().since(now),
             State::HalfOpen => Tick::from_nanos(self.overdue.load(Ordering::Acquire)).since(now),
             _ => Duration::ZERO,
         };
-        let History { since, totals, cause, .. } = *history;
-        let Totals { calls, failures, .. } = totals;
-        Rejected { state, retry_after, since: now.since(since), calls, failures, cause }
+        let History { since, totals, cause, count, .. } = *history;
+        let Totals { calls, failures, slow } = totals;
+        Rejected {
+            state,
+            retry_after,
+            since: now.since(since),
+            calls,
+            failures,
+            slow,
+            threshold: self.threshold(cause),
+            cause,
+            open_count: count,
+            health_gate: self.settings.health_gate,
+        }
     }
 
     fn word(&self) -> Word {
