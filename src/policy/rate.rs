@@ -59,6 +59,12 @@ impl Rate {
         self.mode
     }
 
+    /// When there is a token next, if there is none now. Takes nothing.
+    pub fn wait(&self, now: Tick) -> Option<Duration> {
+        let earliest = self.due.load(Ordering::Relaxed).saturating_sub(self.tolerance);
+        (now.as_nanos() < earliest).then(|| Duration::from_nanos(earliest - now.as_nanos()))
+    }
+
     /// Takes one token.
     ///
     /// # Errors

@@ -103,6 +103,11 @@ impl Restarts {
         if self.failed { Next::Fail { probe_after: pause } } else { Next::Restart { after: pause } }
     }
 
+    /// How often it ended in a row, without having lived for a window in between.
+    pub fn in_a_row(&self) -> u32 {
+        self.row
+    }
+
     /// Its pool was opened, and a shard lives from now on. How long the opening took is no part of its life.
     pub fn opened(&mut self, now: Tick) {
         self.opened = Some(now);

@@ -16,14 +16,16 @@ use tokio::time::timeout;
 
 use super::{loader::Loader, sense};
 use crate::{
+    call::Reason,
     config::{ConfigErrors, Diagnostic, Explanation, Layers, Scope},
     downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, Stage},
     service::{
-        CallSettings, Check, Environment, Occupancy, Opening, Request, Service, ServiceSettings,
+        CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
         SettingsSource, Startup, State,
     },
     supervise::{Supervised, keep},
     telemetry::Cause,
+    units::Tick,
 };
 
 /// The kinds that are known, by name.
@@ -82,6 +84,8 @@ pub(super) trait Owning: Send + Sync {
     fn endpoints(&self) -> Vec<EndpointAddress>;
     /// Threads that have a seat, and who sits there.
     fn seats(&self) -> Vec<(Arc<str>, &'static str)>;
+    /// Threads whose shard takes no call now, and why.
+    fn refusals(&self, now: Tick) -> Vec<(Arc<str>, Reason)>;
     fn explain(&self) -> Explanation;
     /// Opens a pool for this thread's calls, in the background.
     fn open_here(&self);
@@ -311,6 +315,11 @@ impl<D: Downstream> Owning for One<D> {
     fn seats(&self) -> Vec<(Arc<str>, &'static str)> {
         let seats = self.service.shared.seats();
         seats.iter().map(|seat| (Arc::clone(&seat.thread), seat.with(Occupancy::word))).collect()
+    }
+
+    fn refusals(&self, now: Tick) -> Vec<(Arc<str>, Reason)> {
+        let refusing = |seat: &Arc<Seat<D>>| Some((Arc::clone(&seat.thread), seat.refusal(now)?));
+        self.service.shared.seats().iter().filter_map(refusing).collect()
     }
 
     fn explain(&self) -> Explanation {

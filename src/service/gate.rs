@@ -167,7 +167,12 @@ impl Gate {
         }
     }
 
-    fn full(&self) -> Reason {
+    pub(crate) fn mode(&self) -> Mode {
+        self.settings.load().mode
+    }
+
+    /// The refusal of who comes when all places are taken, here and in the queue.
+    pub(crate) fn full(&self) -> Reason {
         let BulkheadSnapshot { max_in_flight, max_queue, .. } = self.bulkhead.snapshot();
         Reason::BulkheadFull { max_in_flight: max_in_flight as usize, max_queue: max_queue as usize }
     }

@@ -75,6 +75,10 @@ impl BreakerGuard {
         opened && self.mode == Mode::Enforce
     }
 
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Whether it is open until a health check is well.
     pub(crate) fn waits_for_check(&self) -> bool {
         self.mode != Mode::Off

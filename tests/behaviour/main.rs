@@ -9,6 +9,7 @@ mod callers;
 mod cancel;
 mod defaults;
 mod drain;
+mod explain;
 mod fallback;
 mod health;
 mod pitfalls;

@@ -324,6 +324,7 @@ impl Breaker {
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
             consecutive_failures: self.consecutive.load(Ordering::Relaxed),
+            ramp_ms: self.ramp.left(now).as_millis() as u64,
             moving_ms: self.moving.lasts(now).as_millis() as u64,
             generation: word.generation(),
             open_count: history.count,

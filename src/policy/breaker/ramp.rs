@@ -26,6 +26,11 @@ impl Ramp {
         self.until.store(0, Ordering::Relaxed);
     }
 
+    /// How long it still lasts.
+    pub(super) fn left(&self, now: Tick) -> Duration {
+        Tick::from_nanos(self.until.load(Ordering::Relaxed)).since(now)
+    }
+
     /// Whether a call passes. Up to `trickle` in each tenth always do, and one at least.
     #[inline]
     pub(super) fn passes(&self, length: Duration, trickle: u32, now: Tick) -> bool {

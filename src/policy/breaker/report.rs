@@ -187,6 +187,8 @@ pub struct BreakerSnapshot {
     pub error_ratio: f64,
     /// Failures in a row.
     pub consecutive_failures: u32,
+    /// How long only a growing share of a flood is still let through, in milliseconds; 0 for all.
+    pub ramp_ms: u64,
     /// For how long all that came was that the downstream had moved, in milliseconds; 0 if it is in its place.
     pub moving_ms: u64,
     /// Changes of state so far.
