@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
 pub mod freshness;
+pub mod keys;
 pub mod latency;
 mod mode;
 pub mod rate;
