@@ -8,6 +8,7 @@ use crate::{
         Mode,
         blame::Verdict,
         breaker::{self, Breaker, BreakerSettings, Permit, Transition},
+        rate::Rate,
     },
     telemetry::{ServiceMetrics, What},
     units::Tick,
@@ -19,12 +20,20 @@ pub(crate) struct BreakerGuard {
     pub(crate) scope: Arc<str>,
     pub(crate) breaker: Breaker,
     mode: Mode,
+    /// How often changes are told, of breakers of which there may be very many; none for each.
+    telling: Option<Arc<Rate>>,
 }
 
 impl BreakerGuard {
     pub(crate) fn new(scope: Arc<str>, settings: BreakerSettings, environment: &Environment) -> Self {
         let mode = settings.mode;
-        Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode }
+        Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode, telling: None }
+    }
+
+    /// The same, whose changes are told only as often as `telling` lets pass.
+    pub(crate) fn telling_at(mut self, telling: &Arc<Rate>) -> Self {
+        self.telling = Some(Arc::clone(telling));
+        self
     }
 
     /// Whether a call would be admitted now. Takes no permit.
@@ -93,24 +102,32 @@ impl BreakerGuard {
         }
         let transition = self.breaker.checked(well, of.environment.now());
         let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
-        self.told(&of.name, &of.metrics, &of.environment, transition, failure);
+        if let Some(transition) = transition {
+            self.announce(&of.name, &of.metrics, &of.environment, transition, failure);
+        }
         opened && self.mode == Mode::Enforce
     }
 
+    #[inline]
     fn tell(&self, call: &CallState, transition: Option<Transition>, failure: Option<&Failure>) {
-        self.told(&call.service, call.metrics_of_service(), &call.environment, transition, failure);
+        if let Some(transition) = transition {
+            self.announce(&call.service, call.metrics_of_service(), &call.environment, transition, failure);
+        }
     }
 
-    fn told(
+    #[cold]
+    fn announce(
         &self,
         service: &Arc<str>,
         metrics: &ServiceMetrics,
         environment: &Environment,
-        transition: Option<Transition>,
+        transition: Transition,
         failure: Option<&Failure>,
     ) {
-        let Some(transition) = transition else { return };
         metrics.transition((transition.from.word(), transition.to.word(), transition.cause.word()));
+        if self.telling.as_ref().is_some_and(|telling| telling.take(environment.now()).is_err()) {
+            return;
+        }
         environment.events.emit(
             Some(service),
             What::Breaker {
