@@ -59,6 +59,11 @@ impl Rate {
         self.mode
     }
 
+    /// From when on it is as if no token had ever been taken.
+    pub fn spent_until(&self) -> Tick {
+        Tick::from_nanos(self.due.load(Ordering::Relaxed))
+    }
+
     /// When there is a token next, if there is none now. Takes nothing.
     pub fn wait(&self, now: Tick) -> Option<Duration> {
         let earliest = self.due.load(Ordering::Relaxed).saturating_sub(self.tolerance);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::{ConfigErrors, Scope},
+    policy::keys::{KeyedSettings, MOST_KEYS},
     service::{CallSettings, ServiceSettings},
 };
 
@@ -49,6 +50,9 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
     if settings.health.failures == 0 {
         scope.error(errors, "health.failures", "it must be at least 1; `interval = \"0s\"` for no checks");
     }
+    if let Some(keyed) = &settings.keyed {
+        keys(keyed, scope, errors);
+    }
     let restart = &settings.restart;
     at_most(
         scope,
@@ -56,6 +60,31 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
         ("restart.backoff", restart.backoff),
         ("restart.backoff_max", restart.backoff_max),
     );
+}
+
+/// What is said of keys must not be.
+fn keys(keyed: &KeyedSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    if keyed.max == 0 || keyed.max > MOST_KEYS {
+        let message = format!("from 1 to {MOST_KEYS} keys are known at once; `keyed = false` for none");
+        scope.error(errors, "keyed.max", message);
+    }
+    if keyed.idle.is_zero() {
+        scope.error(errors, "keyed.idle", "it must be longer than 0s");
+    }
+    if keyed.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.max_in_flight == 0) {
+        let message = "with 0 no call could be made; it must be at least 1";
+        scope.error(errors, "keyed.bulkhead.max_in_flight", message);
+    }
+    if let Some(rate) = &keyed.rate {
+        for (key, calls) in [("keyed.rate.limit", rate.limit), ("keyed.rate.burst", rate.burst)] {
+            if calls == 0 {
+                scope.error(errors, key, "it must be at least 1; `keyed.rate = false` for no limit");
+            }
+        }
+        if rate.per.is_zero() {
+            scope.error(errors, "keyed.rate.per", "it must be longer than 0s");
+        }
+    }
 }
 
 /// Two durations of which the first must not be the longer one.

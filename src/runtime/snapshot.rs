@@ -6,7 +6,7 @@ use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
     downstream::EndpointAddress,
-    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
+    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, keys::KeysSnapshot, latency::Quantiles},
     service::CallState,
     telemetry::{Lookup, Outcome},
 };
@@ -60,6 +60,8 @@ pub struct ServiceSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// The keys that it was called with lately, if it was with any.
+    pub keys: Option<KeysSnapshot>,
     /// What is left of its retry budget, from 0 to 1.
     pub retry_budget: Option<f64>,
     /// Loads for the cache that are under way.
@@ -192,6 +194,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        keys: state.keyring().map(|keys| keys.snapshot()),
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
         loads: state.flights.len(),
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),

@@ -17,7 +17,7 @@ pub struct Standing {
     pub service: Arc<str>,
     /// Its kind.
     pub kind: &'static str,
-    /// What would be refused now, and why: empty where all calls pass.
+    /// What would be refused now, and why: empty where all calls pass. Of keys whose breakers refuse, a hundred at most.
     pub refusals: Vec<Refusal>,
     /// The state of every policy that can refuse, the service's own first, then those of calls that differ from it.
     pub policies: Vec<PolicyState>,
@@ -35,6 +35,8 @@ pub enum Scope {
     Call(&'static str),
     /// Calls made on this thread.
     Thread(Arc<str>),
+    /// Calls of this key, as far as it is shown.
+    Key(Arc<str>),
 }
 
 /// What would be refused now.
@@ -131,8 +133,18 @@ pub(super) fn of(owned: &dyn Owning) -> Standing {
     for call in calls {
         look.at(&Scope::Call(call.name), &own(call, &table.shared));
     }
+    for (guard, refusal) in state.keyring().iter().flat_map(|keys| keys.refusing(now, MOST_KEYS)) {
+        look.would_refuse(
+            &Scope::Key(Arc::clone(&guard.scope)),
+            guard.mode(),
+            Some(Reason::Breaker(refusal)),
+        );
+    }
     look.standing
 }
+
+/// Keys that are told of at most.
+const MOST_KEYS: usize = 100;
 
 /// What a call has for itself alone.
 fn own(call: &CallState, shared: &ScopePolicies) -> ScopePolicies {

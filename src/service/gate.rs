@@ -23,6 +23,8 @@ pub(crate) struct Gate {
     /// Whether it is not asked at all.
     off: AtomicBool,
     saturated: AtomicBool,
+    /// Whether saturation is told at all.
+    tells: bool,
     /// When saturation was last told.
     told: AtomicU64,
 }
@@ -54,12 +56,18 @@ enum Signal {
 }
 
 impl Gate {
+    /// One of so many that nobody wants to hear of each.
+    pub(crate) fn unheard(settings: &BulkheadSettings) -> Self {
+        Self { tells: false, ..Self::new(settings) }
+    }
+
     pub(crate) fn new(settings: &BulkheadSettings) -> Self {
         Self {
             bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_queue),
             settings: arc_swap::ArcSwap::from_pointee(settings.clone()),
             off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
+            tells: true,
             told: AtomicU64::new(0),
         }
     }
@@ -191,7 +199,7 @@ impl Gate {
 
     #[cold]
     fn is_full(&self, call: &CallState) {
-        if !self.saturated.swap(true, Ordering::Relaxed) {
+        if self.tells && !self.saturated.swap(true, Ordering::Relaxed) {
             let now = call.environment.now().as_nanos();
             // At most one a second, however often it goes to and fro.
             let told = self.told.load(Ordering::Relaxed);

@@ -27,7 +27,12 @@ pub(crate) struct BreakerGuard {
 impl BreakerGuard {
     pub(crate) fn new(scope: Arc<str>, settings: BreakerSettings, environment: &Environment) -> Self {
         let mode = settings.mode;
-        Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode, telling: None }
+        Self {
+            scope,
+            breaker: Breaker::new(settings, environment.random(), environment.now()),
+            mode,
+            telling: None,
+        }
     }
 
     /// The same, whose changes are told only as often as `telling` lets pass.

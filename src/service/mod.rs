@@ -12,6 +12,7 @@ mod gate;
 mod guard;
 mod handle;
 mod invalidation;
+mod keyed;
 mod load;
 mod pipeline;
 mod recover;
@@ -25,6 +26,7 @@ mod threads;
 
 pub use func::{Func, Run};
 pub use handle::Service;
+pub use keyed::Keyed;
 pub use recover::{NoFallback, Recover, Recovered, Recovery};
 pub use rules::{Rule, Rules};
 pub use sending::Sending;

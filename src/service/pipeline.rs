@@ -8,6 +8,7 @@
 //! attempts    first try and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   key       the key's own breaker and a place of its own, where the call has a key   (keyed.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -25,6 +26,7 @@ use super::{
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
     invalidation::Invalidation,
+    keyed::{KeyHold, KeyPolicies},
     seat::{Dispatch, Served},
 };
 use crate::{
@@ -46,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) context: Option<Context>,
     /// What the call voids when it ends.
     pub(crate) invalidation: Option<Arc<Invalidation>>,
+    /// The policies of the key that the call is made with.
+    pub(crate) key: Option<Arc<KeyPolicies>>,
 }
 
 /// What the caller asked for at the call site.
@@ -55,6 +59,7 @@ pub(crate) struct Options {
     pub(crate) priority: Option<Priority>,
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) refresh: bool,
+    pub(crate) key: Option<Arc<KeyPolicies>>,
 }
 
 impl Plan {
@@ -88,7 +93,15 @@ impl Plan {
             (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
             (None, context) => context.cloned(),
         };
-        Ok(Self { started, deadline, hurried, priority, context, invalidation: None })
+        Ok(Self {
+            started,
+            deadline,
+            hurried,
+            priority,
+            context,
+            invalidation: None,
+            key: options.key.clone(),
+        })
     }
 
     /// The plan of a call whose deadline had passed before it began.
@@ -100,6 +113,7 @@ impl Plan {
             priority: call.settings.priority,
             context: None,
             invalidation: None,
+            key: None,
         }
     }
 
@@ -113,6 +127,7 @@ impl Plan {
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,
+            key: self.key.clone(),
         }
     }
 }
@@ -123,8 +138,8 @@ const RESENDS: u32 = 8;
 /// By how much longer each resend waits than the one before; the first comes at once.
 const RESEND_PAUSE: Duration = Duration::from_millis(1);
 
-/// A call's place among its equals at each of its gates, which count by themselves.
-type Ranks = [Option<u64>; 2];
+/// A call's place among its equals at each of its gates and at its key's, which count by themselves.
+type Ranks = [Option<u64>; 3];
 
 /// How an attempt ended that gave no reply.
 enum Ended {
@@ -233,6 +248,9 @@ async fn attempt<D: Downstream, C: Call<D>>(
     }
 
     let mut admission = Admission::new(state, number, now);
+    if let Some(key) = &plan.key {
+        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
+    }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         let Some(gate) = gate else { continue };

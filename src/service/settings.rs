@@ -9,7 +9,8 @@ use crate::{
     downstream::{Blame, Failure, PoolSettings},
     policy::{
         breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings,
-        freshness::CacheSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
+        freshness::CacheSettings, keys::KeyedSettings, rate::RateSettings, restart::RestartSettings,
+        retry::RetrySettings,
     },
     units::{ByteSize, duration},
 };
@@ -182,6 +183,8 @@ pub struct ServiceSettings {
     pub connect_timeout: Duration,
     /// What retries may cost, over all calls of the service.
     pub retry_budget: Option<BudgetSettings>,
+    /// What each key has for itself, of calls that are made with one.
+    pub keyed: Option<KeyedSettings>,
     /// Its connections.
     pub pool: PoolSettings,
     /// Active checks.
@@ -197,6 +200,7 @@ impl Default for ServiceSettings {
             startup: Startup::default(),
             connect_timeout: Duration::from_secs(2),
             retry_budget: Some(BudgetSettings::default()),
+            keyed: Some(KeyedSettings::default()),
             pool: PoolSettings::default(),
             health: HealthSettings::default(),
             restart: RestartSettings::default(),

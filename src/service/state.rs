@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use super::{
-    CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+    CallSettings, Environment, Phase, ServiceSettings, SettingsSource,
+    gate::Gate,
+    guard::BreakerGuard,
+    keyed::{KeyPolicies, Keyring},
 };
 use crate::{
     cache::{Flights, Generation},
@@ -43,6 +46,8 @@ pub(crate) struct State {
     failed_seats: AtomicUsize,
     /// Gone from the settings.
     removed: AtomicBool,
+    /// The keys that it is called with, once it is.
+    keys: ArcSwapOption<Keyring>,
     table: ArcSwap<Table>,
     /// Held while the table is rebuilt, so that no two do it at once.
     source: Mutex<Arc<SettingsSource>>,
@@ -118,6 +123,7 @@ impl State {
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            keys: ArcSwapOption::empty(),
             table: ArcSwap::from_pointee(Table {
                 settings,
                 defaults,
@@ -179,6 +185,10 @@ impl State {
             table.calls.insert(*identity, Arc::new(call));
         }
         *current = source;
+        let (keyed, breaker) = (table.settings.keyed.as_ref(), table.defaults.breaker.as_ref());
+        if self.keys.load().as_ref().is_some_and(|keys| !keys.is_by(keyed, breaker)) {
+            self.keys.store(None);
+        }
         self.table.store(Arc::new(table));
     }
 
@@ -209,6 +219,28 @@ impl State {
             kept: before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept)),
             settings,
         }
+    }
+
+    /// The policies of a key; none where the settings turn them off.
+    pub(crate) fn key(&self, key: &dyn fmt::Display) -> Option<Arc<KeyPolicies>> {
+        if let Some(keys) = &*self.keys.load() {
+            return Some(keys.of(key, &self.environment));
+        }
+        // Held while they are made, so that a reload does not come between.
+        let _source = self.source.lock();
+        let table = self.table();
+        let settings = table.settings.keyed.as_ref()?;
+        let made = self.keys.load_full().unwrap_or_else(|| {
+            let breaker = table.defaults.breaker.as_ref();
+            Arc::new(Keyring::new(settings, breaker, &self.environment))
+        });
+        self.keys.store(Some(Arc::clone(&made)));
+        Some(made.of(key, &self.environment))
+    }
+
+    /// The keys that it was called with, if it was.
+    pub(crate) fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.keys.load_full()
     }
 
     /// Voids everything of this service that is kept or being loaded.

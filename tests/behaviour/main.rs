@@ -12,6 +12,7 @@ mod drain;
 mod explain;
 mod fallback;
 mod health;
+mod keyed;
 mod pitfalls;
 mod reload;
 mod restart;

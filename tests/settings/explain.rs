@@ -51,6 +51,11 @@ fn whole_service() {
         services.users.health.failures = 3  # built-in default
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default
+        services.users.keyed.breaker = true  # built-in default
+        services.users.keyed.bulkhead = false  # built-in default
+        services.users.keyed.idle = "10m"  # built-in default
+        services.users.keyed.max = 1024  # built-in default
+        services.users.keyed.rate = false  # built-in default
         services.users.kind = "vault"  # settings:2:1
         services.users.max_timeout = "1m"  # built-in default
         services.users.on_cancel = "auto"  # built-in default
@@ -96,6 +101,8 @@ fn what_is_off_is_shown_too() {
         services.users.classify.failure = []  # built-in default
         services.users.classify.ignore = []  # built-in default
         services.users.classify.overload = []  # built-in default
+        services.users.keyed.breaker = true  # built-in default
+        services.users.keyed.rate = false  # built-in default
         services.users.rate = false  # built-in default
         "#);
 }

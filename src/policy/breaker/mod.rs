@@ -164,7 +164,9 @@ impl Breaker {
             let word = self.word();
             let generation = word.generation();
             match word.state() {
-                State::Closed | State::Disabled => return Ok((Permit { generation, probe: false }, None)),
+                State::Closed | State::Disabled => {
+                    return Ok((Permit { generation, probe: false }, None));
+                }
                 State::HalfOpen if self.has_slot(word) => {
                     self.put_off(now);
                     if self.swap(word, word.probe_began()) {
@@ -309,6 +311,22 @@ impl Breaker {
     /// Its state.
     pub fn state(&self) -> State {
         self.word().state()
+    }
+
+    /// How many attempts failed in a row, up to now.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.consecutive.load(Ordering::Relaxed)
+    }
+
+    /// Until when it refuses some calls at least; the end of time where nobody knows.
+    pub fn refuses_until(&self) -> Option<Tick> {
+        match self.state() {
+            State::Closed | State::Disabled => None,
+            State::Open if self.settings.health_gate => Some(Tick::from_nanos(u64::MAX)),
+            State::Open => Some(self.due()),
+            State::HalfOpen => Some(Tick::from_nanos(self.overdue.load(Ordering::Acquire))),
+            State::ForcedOpen => Some(Tick::from_nanos(u64::MAX)),
+        }
     }
 
     /// The breaker as it is now.
