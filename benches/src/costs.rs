@@ -3,6 +3,8 @@
 //! Each figure is the minimum over rounds that alternate between all rows, so that a noisy machine slows all alike.
 #![allow(clippy::disallowed_methods)] // It measures, by the real clock.
 
+mod contention;
+
 use std::{
     future::Future,
     hint::black_box,
@@ -149,6 +151,11 @@ async fn measure(options: &Options) -> Result<Vec<Figure>, String> {
         *call = call.clone().beside("a bare actor's send", send);
     }
     figures.push(Figure::new("window_50k_ratio", window_ratio, "ratio", "1.0"));
+    let shared = Breaker::new(BreakerSettings::default(), 1, start);
+    let rounds = options.rounds(3 * ROUNDS);
+    if let Some(nanos) = contention::two_threads(rounds, |i| admit_and_record(&shared, black_box(i))) {
+        figures.push(Figure::new("breaker_two_threads_ns", nanos, "ns", "<= 60"));
+    }
     Ok(figures)
 }
 

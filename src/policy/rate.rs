@@ -3,15 +3,15 @@
 //! It keeps the moment at which the next call is due if all come evenly ("theoretical arrival time"). A call may come
 //! earlier by as much as the burst allows. One compare-and-swap a call, no refill task, and the time to wait falls out of it.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
-use crate::units::{Tick, duration};
+use crate::{
+    sync::atomic::{AtomicU64, Ordering},
+    units::{Tick, duration},
+};
 
 /// How often a service may be called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -30,12 +30,7 @@ mod report;
 mod settings;
 mod word;
 
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 pub use moving::LONGEST_MOVE;
 pub use report::{BreakerSnapshot, Cause, Rejected, State, Transition};
@@ -50,7 +45,13 @@ use super::{
     blame::Verdict,
     window::{Totals, Window, WindowSize},
 };
-use crate::units::Tick;
+use crate::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    units::Tick,
+};
 
 /// A circuit breaker.
 #[derive(Debug)]
@@ -231,7 +232,7 @@ impl Breaker {
             self.consecutive.store(0, Ordering::Relaxed);
         }
         if failed || slow {
-            self.trouble.store(now.as_nanos().max(1), Ordering::Relaxed);
+            self.trouble.fetch_max(now.as_nanos().max(1), Ordering::Relaxed);
         }
         if !self.is_in_trouble(now) {
             return None;

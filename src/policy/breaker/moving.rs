@@ -1,9 +1,10 @@
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::{policy::blame::Verdict, units::Tick};
+use crate::{
+    policy::blame::Verdict,
+    sync::atomic::{AtomicU64, Ordering},
+    units::Tick,
+};
 
 /// How long a downstream may be on the move before that counts as a failure.
 ///

@@ -1,9 +1,9 @@
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::units::Tick;
+use crate::{
+    sync::atomic::{AtomicU64, Ordering},
+    units::Tick,
+};
 
 /// What is let through in the time after closing: of a trickle all, of a flood a share that grows from a tenth to all.
 ///

@@ -14,17 +14,18 @@
 //! whose receiver is closed before it is asked a last time), and a place that nobody hears of is given up again by whoever
 //! hands it out.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
-use crate::units::{Tick, duration};
+use crate::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    units::{Tick, duration},
+};
 
 /// How many calls may be in flight, and how many wait.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,12 +21,11 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use settings::{KeyedSettings, MOST_KEYS};
 
-use crate::units::Tick;
+use crate::{sync::Mutex, units::Tick};
 
 /// What is kept by key.
 pub trait Keep {
