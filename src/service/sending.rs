@@ -395,6 +395,11 @@ where
             Recovering::Done(Some(Ok(Answer::owned(reply, Origin::Fallback))))
         }
         Ok(Recovery::Failed(second)) => Recovering::Done(Some(Err(fallback_failed(error, chain(&*second))))),
+        Ok(Recovery::Later(_)) if Handle::try_current().is_err() => {
+            let text =
+                "it is a future, and the thread that the call was made on has no async runtime to wait in";
+            Recovering::Done(Some(Err(fallback_failed(error, text.to_owned()))))
+        }
         Ok(Recovery::Later(work)) => {
             let context = plan.context.clone().unwrap_or_default().falling_back_from(id);
             Recovering::Later(Box::pin(context.in_scope(work)))
