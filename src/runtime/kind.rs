@@ -411,13 +411,17 @@ impl<D: Downstream> Supervised for One<D> {
     fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let health = self.current.lock().service.health.clone();
-            let open = self.service.shared.seats().into_iter().find_map(|seat| {
-                seat.with(|occupancy| match occupancy {
+            let environment = &self.service.shared.state.environment;
+            // A blocked thread says nothing about the downstream.
+            let awake = |seat: &Arc<Seat<D>>| !environment.is_stalled(&seat.thread);
+            let open = self.service.shared.seats().into_iter().filter(awake).find_map(|seat| {
+                let shard = seat.with(|occupancy| match occupancy {
                     Occupancy::Open(shard) => Some(shard.clone()),
                     _ => None,
-                })
+                });
+                shard.map(|shard| (shard, seat))
             });
-            let Some(shard) = open else {
+            let Some((shard, seat)) = open else {
                 // Without a shard there is nothing to check: who opens one finds out by himself. But nobody would, where
                 // no call is let through before a check is well.
                 if self.state().waits_for_check() {
@@ -431,6 +435,9 @@ impl<D: Downstream> Supervised for One<D> {
                 Ok(Err(_)) => Some(Failure::new(Blame::Downstream, "its shard died while it was checked")),
                 Err(_) => Some(Failure::timeout(Stage::Attempt)),
             };
+            if failure.is_some() && !awake(&seat) {
+                return;
+            }
             if failure.is_none() {
                 self.failed_checks.store(0, Ordering::Relaxed);
                 self.state().checked(true, None);
