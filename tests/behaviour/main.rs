@@ -18,5 +18,6 @@ mod reload;
 mod restart;
 mod retry;
 mod review;
+mod shadow;
 mod telemetry;
 mod user_code;
