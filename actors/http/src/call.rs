@@ -1,18 +1,14 @@
-use awc::{
-    FrozenClientRequest,
-    http::{
-        StatusCode, Uri,
-        header::{self, HeaderValue},
-        uri::Scheme,
-    },
+use awc::http::{
+    StatusCode,
+    header::{self, HeaderValue},
 };
 use seawall::{
     call::Attempt,
-    downstream::{Blame, Failure, Reached, Stage},
+    downstream::{Failure, Stage},
 };
 
 use crate::{
-    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure, framing,
     reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
@@ -68,12 +64,24 @@ impl Http {
         if let Some(auth) = self.settings.auth() {
             parts.set_default(header::AUTHORIZATION, self.authorization.get(auth)?);
         }
-        let Some(hook) = &self.hook else {
-            return match self.exchange::<D, E>(parts, attempt).await? {
+        parts.set(header::HOST, self.host.clone());
+        match &self.hook {
+            None => match self.exchange::<D, E>(parts, attempt).await? {
                 Ended::Reply(reply) => Ok(reply),
                 Ended::Failed(failure, _) => Err(failure),
-            };
-        };
+            },
+            // In a box, so that who has no hook has no room for it in every attempt.
+            Some(hook) => Box::pin(self.send_hooked::<D, E>(hook, parts, attempt)).await,
+        }
+    }
+
+    /// A request that a hook changes, anew each time it is made.
+    async fn send_hooked<D: Decode, E: ErrorBody>(
+        &self,
+        hook: &Hook,
+        parts: RequestParts,
+        attempt: &Attempt,
+    ) -> Result<D::Reply, Failure> {
         let mut asked = false;
         loop {
             let mut signed = parts.clone();
@@ -97,19 +105,19 @@ impl Http {
         for propagated in self.settings.propagate() {
             propagated.put(&mut parts, attempt);
         }
-        let idempotent = parts.is_idempotent();
-        let (request, body) = self.freeze(parts)?;
         let mut tries = 1;
         loop {
             let exchange = Exchange::new();
-            let sending = exchange.send(match &body {
-                Some(body) => request.send_body(body.clone()),
-                None => request.send(),
-            });
+            let sending = exchange.send(self.client.send(parts.head().clone(), parts.to_body()));
             match Watch::new(self, &exchange, attempt).over(sending).await {
-                Ok(answer) => return self.answered::<D, E>(answer, attempt).await,
+                Ok(answer) => {
+                    parts.recycle();
+                    return self.answered::<D, E>(answer, attempt).await;
+                }
                 Err(_)
-                    if exchange.looks_stale() && (idempotent || !exchange.sent()) && tries < STALE_TRIES =>
+                    if exchange.looks_stale()
+                        && (parts.is_idempotent() || !exchange.sent())
+                        && tries < STALE_TRIES =>
                 {
                     tries += 1;
                 }
@@ -121,7 +129,7 @@ impl Http {
     /// An answer's head has come.
     async fn answered<D: Decode, E: ErrorBody>(
         &self,
-        mut answer: Answer<impl reply::Body>,
+        mut answer: Answer,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
@@ -132,22 +140,29 @@ impl Http {
             return Err(failure);
         }
         let limit = self.settings.max_body();
-        if D::accepts(status) {
-            let coding = Coding::of(answer.headers())?;
-            attempt.enter(Stage::Body);
-            let body = reply::read(&mut answer, limit).await?;
-            let mut headers = answer.into_headers();
-            coding.strip(&mut headers);
-            let body = coding.decode(body, self.settings.max_decoded()).await?;
-            attempt.set_reply_bytes(body.len());
-            return D::decode(Response { status, headers, body }).map(Ended::Reply);
+        if !D::accepts(status) {
+            // In a box, as what is rare.
+            return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));
         }
+        let coding = Coding::of(answer.headers())?;
+        attempt.enter(Stage::Body);
+        let body = reply::read(&mut answer, limit).await?;
+        let mut headers = answer.into_headers();
+        coding.strip(&mut headers);
+        let body = coding.decode(body, self.settings.max_decoded()).await?;
+        attempt.set_reply_bytes(body.len());
+        D::decode(Response { status, headers, body }).map(Ended::Reply)
+    }
+
+    /// The failure that an answer is, with what its body says of it.
+    async fn failed<E: ErrorBody>(&self, mut answer: Answer) -> Failure {
+        let status = answer.status();
         if status == StatusCode::UNAUTHORIZED {
             self.authorization.doubt();
         }
         let failed = failure::of_answer(status, answer.headers());
         let said = match E::WANTED && status.as_u16() >= 400 {
-            true => reply::read_error(&mut answer, limit, self.settings.max_decoded())
+            true => reply::read_error(&mut answer, self.settings.max_body(), self.settings.max_decoded())
                 .await
                 .and_then(|body| E::parse(&body)),
             false => {
@@ -155,29 +170,10 @@ impl Http {
                 None
             }
         };
-        let failed = match said {
+        match said {
             Some(error) => failed.caused_by(error),
             None => failed,
-        };
-        Ok(Ended::Failed(failed, status))
-    }
-
-    /// The request as awc sends it, as often as need be without a copy.
-    fn freeze(&self, parts: RequestParts) -> Result<(FrozenClientRequest, Option<bytes::Bytes>), Failure> {
-        let unsendable = |error: &dyn std::fmt::Display| {
-            Failure::new(Blame::Caller, format!("the request was not sent: {error}")).reached(Reached::No)
-        };
-        let mut uri = awc::http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(parts.target().clone());
-        let uri = Uri::from_parts(uri).map_err(|error| unsendable(&error))?;
-        let mut request = self.client.request(parts.method().clone(), uri).no_decompress();
-        let (headers, body) = parts.into_headers_and_body();
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(header::HOST, self.host.clone());
-        let frozen = request.freeze().map_err(|error| unsendable(&error))?;
-        Ok((frozen, body))
+        }
     }
 }
 

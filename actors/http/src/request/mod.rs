@@ -7,6 +7,7 @@
 
 mod encode;
 mod header;
+mod heads;
 mod parts;
 mod values;
 

@@ -1,3 +1,6 @@
+use std::rc::Rc;
+
+use actix_http::RequestHead;
 use awc::http::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -6,12 +9,13 @@ use awc::http::{
 use bytes::Bytes;
 use seawall::downstream::{Blame, Failure, Reached};
 
+use super::heads;
+
 /// A request as it is about to be sent: what a [hook](crate::HttpHook) signs.
 #[derive(Clone, Debug)]
 pub struct RequestParts {
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
+    /// Shared with what is being sent; a copy of these parts is a copy only once it is changed.
+    head: Rc<RequestHead>,
     body: Option<Bytes>,
     idempotent: bool,
 }
@@ -24,27 +28,28 @@ impl RequestParts {
         body: Option<Bytes>,
         idempotent: bool,
     ) -> Self {
-        // Room for what the kind adds, so that the map does not grow.
-        let mut map = HeaderMap::with_capacity(headers.len() + 4);
+        let mut head = heads::take();
+        let empty = Rc::make_mut(&mut head);
+        (empty.method, empty.uri) = (method, target.into());
         for (name, value) in headers {
-            map.insert(name, value);
+            empty.headers.insert(name, value);
         }
-        Self { method, target, headers: map, body, idempotent }
+        Self { head, body, idempotent }
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.method
+        &self.head.method
     }
 
     /// Path and query as they are sent, percent-encoded, the path of the service's URL included.
     pub fn path_and_query(&self) -> &str {
-        self.target.as_str()
+        self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
     /// The headers so far. Those of framing (`content-length`) are added after the hook.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.head.headers
     }
 
     /// The body; empty where there is none.
@@ -64,7 +69,7 @@ impl RequestParts {
         });
         match parsed {
             Ok((name, value)) => {
-                self.headers.insert(name, value);
+                self.set(name, value);
                 Ok(())
             }
             Err(problem) => Err(Failure::new(Blame::Caller, format!("the request was not sent: {problem}"))
@@ -74,25 +79,31 @@ impl RequestParts {
 
     /// Sets a header that the caller did not.
     pub(crate) fn set_default(&mut self, name: HeaderName, value: HeaderValue) {
-        if !self.headers.contains_key(&name) {
-            self.headers.insert(name, value);
+        if !self.head.headers.contains_key(&name) {
+            self.set(name, value);
         }
     }
 
     /// Sets a header of the kind's own.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, value);
+        Rc::make_mut(&mut self.head).headers.insert(name, value);
     }
 
     pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotent
     }
 
-    pub(crate) fn target(&self) -> &PathAndQuery {
-        &self.target
+    pub(crate) fn head(&self) -> &Rc<RequestHead> {
+        &self.head
     }
 
-    pub(crate) fn into_headers_and_body(self) -> (HeaderMap, Option<Bytes>) {
-        (self.headers, self.body)
+    /// The body; `None` where there is none.
+    pub(crate) fn to_body(&self) -> Option<Bytes> {
+        self.body.clone()
+    }
+
+    /// Done with: what can be used again is kept.
+    pub(crate) fn recycle(self) {
+        heads::give_back(self.head);
     }
 }

@@ -3,16 +3,15 @@ use std::{
     rc::Rc,
 };
 
-use actix_http::header::HeaderMap;
+use actix_http::{Payload, ResponseHead, header::HeaderMap};
 use awc::{
-    ClientResponse,
     error::{PayloadError, SendRequestError},
     http::{StatusCode, Version},
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
-use super::stream::Slot;
+use super::{Sending, stream::Slot};
 
 tokio::task_local! {
     static CURRENT: Rc<Record>;
@@ -31,9 +30,10 @@ pub(crate) struct Exchange(Rc<Record>);
 /// gave out, and from then on in its pool or not at all. So the response stays in here, and with it the connection is
 /// in use: only when both are dropped may it be passed on or reaped. Were that left to the caller, a response kept a
 /// moment too long could be read by somebody else.
-pub(crate) struct Answer<S> {
+pub(crate) struct Answer {
+    head: ResponseHead,
     // Dropped in this order.
-    response: ClientResponse<S>,
+    body: Payload,
     _use: Use,
 }
 
@@ -56,18 +56,15 @@ impl Exchange {
         Self(Rc::default())
     }
 
-    /// Sends a request of the client that [`Wire::client`](super::Wire::client) made; once.
+    /// Sends a request of [`Client::send`](super::Client::send)'s; once.
     ///
     /// # Errors
     /// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
-    pub(crate) async fn send<S>(
-        &self,
-        request: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
-    ) -> Result<Answer<S>, SendRequestError> {
+    pub(crate) async fn send(&self, request: Sending) -> Result<Answer, SendRequestError> {
         // Made before the request is polled, and so dropped after it, also when this is given up.
         let held = Use(self.0.clone());
-        let response = CURRENT.scope(self.0.clone(), request).await?;
-        Ok(Answer { response, _use: held })
+        let (head, body) = CURRENT.scope(self.0.clone(), request).await?;
+        Ok(Answer { head, body, _use: held })
     }
 
     /// Whether a connection is being made for the request: before, it waits for the right to one.
@@ -98,17 +95,17 @@ impl Exchange {
     }
 }
 
-impl<S> Answer<S> {
+impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.head.status
     }
 
     pub(crate) fn version(&self) -> Version {
-        self.response.version()
+        self.head.version
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        &self.head.headers
     }
 
     /// Whether the connection has ended. A body in chunks says itself where it ends, so one that is over by this was cut
@@ -119,22 +116,15 @@ impl<S> Answer<S> {
 
     /// Gives the answer up for its headers.
     pub(crate) fn into_headers(self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        self.response.map_body(|head, body| {
-            headers = std::mem::take(&mut head.headers);
-            body
-        });
-        headers
+        self.head.headers
     }
-}
 
-impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Answer<S> {
     /// The next piece of the body; `None` at its end. Has no limit of size or time of its own.
     ///
     /// # Errors
     /// awc's own.
     pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, PayloadError>> {
-        self.response.next().await
+        self.body.next().await
     }
 }
 

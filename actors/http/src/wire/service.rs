@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use actix_service::Service;
@@ -16,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
 use super::{
-    Cause, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
+    Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
     dial::dial,
     exchange::Record,
     permits::Exhausted,
@@ -136,32 +135,13 @@ impl Wire {
         Self(Shard::new(wires.clone()))
     }
 
-    /// An awc client over these connections that decides nothing itself: no redirects, and no timeouts, limit or age
-    /// of connections of its own.
+    /// A client over these connections.
     ///
     /// # Errors
-    /// If awc cannot be built, which happens only where another crate in the program turned on awc's own TLS and the
-    /// process has no rustls provider, or several: awc then panics, although nothing here would use what it builds.
-    pub(crate) fn client(&self) -> Result<awc::Client, SetupError> {
-        const NEVER: Duration = Duration::from_secs(366 * 24 * 3600);
-        let permits = self.0.wires().permits();
-        let ours = permits.acquire_timeout() + self.0.wires().settings().connect_timeout;
-        let wire = self.clone();
-        let build = || {
-            let connector = awc::Connector::new()
-                .connector(wire)
-                .limit(0)
-                // Never the first to speak: ours names the stage.
-                .timeout(ours + Duration::from_secs(60))
-                .conn_keep_alive(NEVER)
-                .conn_lifetime(NEVER);
-            awc::Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
-        };
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).map_err(|_| {
-            let problem = "cannot be used: awc's own rustls feature is on in this program, and needs a default \
-                           provider; install one (rustls::crypto::ring::default_provider().install_default())";
-            SetupError::new("kind", problem.into())
-        })
+    /// As [`Client::new`].
+    pub(crate) fn client(&self) -> Result<Client, SetupError> {
+        let wires = self.0.wires();
+        Client::new(self.clone(), wires.permits().acquire_timeout() + wires.settings().connect_timeout)
     }
 
     /// Keeps no connection any more: closes the idle ones now, and the others when their requests end. For a pool that
@@ -205,12 +185,8 @@ impl Service<ConnectInfo<Uri>> for Wire {
     fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
         let wire = self.clone();
         Box::pin(async move {
-            let uri = request.request();
-            let obtained = match wire.wires().target().made(uri) {
-                true => wire.obtain().await,
-                false => Err(Cause::ForeignUri),
-            };
-            obtained.map(|stream| Connection::new(uri.clone(), stream)).map_err(|cause| {
+            let obtained = wire.obtain().await;
+            obtained.map(|stream| Connection::new(request.request().clone(), stream)).map_err(|cause| {
                 wire.wires().stats().failed(&cause);
                 ConnectFailure::new(wire.wires().target(), cause).into()
             })

@@ -80,7 +80,7 @@ impl WireStats {
             Cause::Refused(_) => &self.refused,
             Cause::Tls { .. } => &self.tls_errors,
             Cause::LocalLimit(_) => &self.local_limits,
-            Cause::Io { .. } | Cause::ForeignUri => &self.io_errors,
+            Cause::Io { .. } => &self.io_errors,
         }
         .increment();
     }
