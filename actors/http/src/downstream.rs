@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::{
     Empty, Hook, HttpSettings, Request,
     auth::Authorization,
+    propagate::Left,
+    request::Template,
     wire::{Client, ConnectionPermits, SetupError, Wire, WireSettings, Wires},
 };
 
@@ -25,6 +27,8 @@ pub struct Http {
     service: Arc<str>,
     pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
+    pub(crate) template: Template,
+    pub(crate) left: Left,
     pub(crate) client: Client,
     /// Grows whenever the service begins an answer to this thread, or goes on with it.
     pub(crate) answers: Cell<u64>,
@@ -100,6 +104,8 @@ impl Downstream for Http {
             service: context.service().clone(),
             authorization,
             hook: context.extension::<Hook>(),
+            template: Template::unique(),
+            left: Left::default(),
             client,
             answers: Cell::new(0),
             wire,

@@ -25,20 +25,26 @@ pub(crate) async fn read(answer: &mut Answer, limit: ByteSize) -> Result<Bytes, 
     if declared.is_some_and(|declared| declared > most) {
         return Err(failure::too_large(limit));
     }
-    let first = next(answer, 0, most, limit).await?.unwrap_or_default();
-    let Some(second) = next(answer, first.len(), most, limit).await? else {
-        whole(answer, declared, first.len())?;
-        return Ok(first);
-    };
-    let mut pieces =
-        BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(first.len() + second.len()));
-    pieces.extend_from_slice(&first);
-    pieces.extend_from_slice(&second);
-    while let Some(piece) = next(answer, pieces.len(), most, limit).await? {
-        pieces.extend_from_slice(&piece);
+    let (mut first, mut rest, mut length) = (Bytes::new(), BytesMut::new(), 0);
+    while let Some(piece) = answer.chunk().await {
+        let piece = piece.map_err(|error| failure::of_body(error, limit))?;
+        if piece.len() > most - length {
+            return Err(failure::too_large(limit));
+        }
+        if length == 0 {
+            first = piece;
+            length = first.len();
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(declared.unwrap_or(0).min(SMALL).max(length + piece.len()));
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&piece);
+        length = rest.len();
     }
-    whole(answer, declared, pieces.len())?;
-    Ok(pieces.freeze())
+    whole(answer, declared, length)?;
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 /// awc takes a body that ends before its time for a whole one.
@@ -48,19 +54,6 @@ fn whole(answer: &Answer, declared: Option<usize>, length: usize) -> Result<(), 
         None => answer.headers().contains_key(TRANSFER_ENCODING) && answer.connection_ended(),
     };
     if cut { Err(failure::cut_short(None)) } else { Ok(()) }
-}
-
-async fn next(
-    answer: &mut Answer,
-    before: usize,
-    most: usize,
-    limit: ByteSize,
-) -> Result<Option<Bytes>, Failure> {
-    let piece = answer.chunk().await.transpose().map_err(|error| failure::of_body(error, limit))?;
-    match piece {
-        Some(piece) if piece.len() > most - before => Err(failure::too_large(limit)),
-        piece => Ok(piece),
-    }
 }
 
 /// Reads and decodes the body of an answer that failed, for what it says of the error; `None` if it does not come, or not

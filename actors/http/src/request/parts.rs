@@ -9,7 +9,7 @@ use awc::http::{
 use bytes::Bytes;
 use seawall::downstream::{Blame, Failure, Reached};
 
-use super::heads;
+use super::heads::{self, Template};
 
 /// A request as it is about to be sent: what a [hook](crate::HttpHook) signs.
 #[derive(Clone, Debug)]
@@ -18,23 +18,26 @@ pub struct RequestParts {
     head: Rc<RequestHead>,
     body: Option<Bytes>,
     idempotent: bool,
+    /// Whether the head has its template's headers and no other.
+    plain: bool,
 }
 
 impl RequestParts {
+    /// Parts with the headers of a template, which `fill` puts into a head that has none yet.
     pub(super) fn new(
-        method: Method,
-        target: PathAndQuery,
-        headers: Vec<(HeaderName, HeaderValue)>,
+        (method, target): (Method, PathAndQuery),
         body: Option<Bytes>,
         idempotent: bool,
+        template: Template,
+        fill: impl FnOnce(&mut HeaderMap),
     ) -> Self {
-        let mut head = heads::take();
-        let empty = Rc::make_mut(&mut head);
-        (empty.method, empty.uri) = (method, target.into());
-        for (name, value) in headers {
-            empty.headers.insert(name, value);
+        let (mut head, filled) = heads::take(template);
+        let own = Rc::make_mut(&mut head);
+        (own.method, own.uri) = (method, target.into());
+        if !filled {
+            fill(&mut own.headers);
         }
-        Self { head, body, idempotent }
+        Self { head, body, idempotent, plain: true }
     }
 
     /// The method.
@@ -84,8 +87,14 @@ impl RequestParts {
         }
     }
 
-    /// Sets a header of the kind's own.
+    /// Sets a header of this request alone.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.plain = false;
+        self.set_standing(name, value);
+    }
+
+    /// Sets a header that every request of the template has, if with another value.
+    pub(crate) fn set_standing(&mut self, name: HeaderName, value: HeaderValue) {
         Rc::make_mut(&mut self.head).headers.insert(name, value);
     }
 
@@ -103,7 +112,7 @@ impl RequestParts {
     }
 
     /// Done with: what can be used again is kept.
-    pub(crate) fn recycle(self) {
-        heads::give_back(self.head);
+    pub(crate) fn recycle(self, template: Template) {
+        heads::give_back(self.head, self.plain.then_some(template));
     }
 }

@@ -1,6 +1,9 @@
 use std::{
     cell::{Cell, RefCell},
+    mem,
+    pin::Pin,
     rc::Rc,
+    task::{Context, Poll},
 };
 
 use actix_http::{Payload, ResponseHead, header::HeaderMap};
@@ -34,7 +37,17 @@ pub(crate) struct Answer {
     head: ResponseHead,
     // Dropped in this order.
     body: Payload,
-    _use: Use,
+    held: Option<Use>,
+}
+
+/// A request that is being sent, and waits for its answer to begin.
+///
+/// # Errors
+/// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
+pub(crate) struct Asking {
+    // Dropped in this order.
+    request: Sending,
+    held: Option<Use>,
 }
 
 /// What the connection notes of an exchange.
@@ -57,14 +70,8 @@ impl Exchange {
     }
 
     /// Sends a request of [`Client::send`](super::Client::send)'s; once.
-    ///
-    /// # Errors
-    /// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
-    pub(crate) async fn send(&self, request: Sending) -> Result<Answer, SendRequestError> {
-        // Made before the request is polled, and so dropped after it, also when this is given up.
-        let held = Use(self.0.clone());
-        let (head, body) = CURRENT.scope(self.0.clone(), request).await?;
-        Ok(Answer { head, body, _use: held })
+    pub(crate) fn send(&self, request: Sending) -> Asking {
+        Asking { request, held: Some(Use(self.0.clone())) }
     }
 
     /// Whether a connection is being made for the request: before, it waits for the right to one.
@@ -95,6 +102,20 @@ impl Exchange {
     }
 }
 
+impl Future for Asking {
+    type Output = Result<Answer, SendRequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { request, held } = &mut *self;
+        let Some(record) = held.as_ref().map(|held| held.0.clone()) else { return Poll::Pending };
+        CURRENT.sync_scope(record, || request.as_mut().poll(cx)).map_ok(|(head, body)| Answer {
+            head,
+            body,
+            held: held.take(),
+        })
+    }
+}
+
 impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
         self.head.status
@@ -111,12 +132,14 @@ impl Answer {
     /// Whether the connection has ended. A body in chunks says itself where it ends, so one that is over by this was cut
     /// short, which awc does not tell.
     pub(crate) fn connection_ended(&self) -> bool {
-        self._use.0.ended.get()
+        self.held.as_ref().is_some_and(|held| held.0.ended.get())
     }
 
-    /// Gives the answer up for its headers.
-    pub(crate) fn into_headers(self) -> HeaderMap {
-        self.head.headers
+    /// Gives the answer up for its headers, and its connection back: to awc's pool, if its body was read to the end.
+    pub(crate) fn give_up(&mut self) -> HeaderMap {
+        self.body = Payload::None;
+        self.held = None;
+        mem::take(&mut self.head.headers)
     }
 
     /// The next piece of the body; `None` at its end. Has no limit of size or time of its own.

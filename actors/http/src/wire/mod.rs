@@ -40,7 +40,7 @@ mod tls;
 mod tests;
 
 pub(crate) use client::{Client, Sending};
-pub(crate) use exchange::{Answer, Exchange};
+pub(crate) use exchange::{Answer, Asking, Exchange};
 pub(crate) use failure::{Cause, ConnectFailure, Stage};
 pub(crate) use permits::ConnectionPermits;
 pub(crate) use service::{Wire, Wires};
