@@ -95,7 +95,7 @@ impl Http {
         if let Some(auth) = self.settings.auth()
             && !own_authorization
         {
-            parts.set_standing(header::AUTHORIZATION, self.authorization.get(auth)?);
+            parts.set_standing(&header::AUTHORIZATION, self.authorization.get(auth)?);
         }
         Ok(parts)
     }

@@ -22,6 +22,8 @@ pub const TRACE_HEADER: &str = "traceparent";
 /// The header with what tracing systems add to it.
 pub const TRACE_STATE_HEADER: &str = "tracestate";
 
+static DEADLINE: HeaderName = HeaderName::from_static(DEADLINE_HEADER);
+
 /// A thing that may be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,7 +48,7 @@ impl Propagated {
             }
             Self::Deadline => {
                 let milliseconds = u64::try_from(attempt.remaining().as_millis()).unwrap_or(u64::MAX);
-                request.set_standing(HeaderName::from_static(DEADLINE_HEADER), left.header(milliseconds));
+                request.set_standing(&DEADLINE, left.header(milliseconds));
             }
             Self::Attempt => {
                 // Whoever retries for a retried request is a retry itself, further down.

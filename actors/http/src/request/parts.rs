@@ -90,12 +90,16 @@ impl RequestParts {
     /// Sets a header of this request alone.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
         self.plain = false;
-        self.set_standing(name, value);
+        Rc::make_mut(&mut self.head).headers.insert(name, value);
     }
 
     /// Sets a header that every request of the template has, if with another value.
-    pub(crate) fn set_standing(&mut self, name: HeaderName, value: HeaderValue) {
-        Rc::make_mut(&mut self.head).headers.insert(name, value);
+    pub(crate) fn set_standing(&mut self, name: &HeaderName, value: HeaderValue) {
+        let headers = &mut Rc::make_mut(&mut self.head).headers;
+        match headers.get_mut(name) {
+            Some(before) => *before = value,
+            None => drop(headers.insert(name.clone(), value)),
+        }
     }
 
     pub(crate) fn is_idempotent(&self) -> bool {
