@@ -4,7 +4,7 @@ use awc::http::header::{HeaderValue, InvalidHeaderValue};
 use parking_lot::Mutex;
 use seawall::{
     call::Attempt,
-    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError},
+    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
 };
 use tokio::time::Instant;
 
@@ -123,6 +123,10 @@ impl Downstream for Http {
     /// Closes idle connections at once, and those in use when their requests end.
     async fn close(&self) {
         self.wire.retire();
+    }
+
+    fn pool(context: &OpenContext) -> Option<PoolFigures> {
+        context.find_shared::<SharedWires>()?.0.lock().as_ref().map(|wires| wires.figures())
     }
 
     fn endpoints(settings: &HttpSettings) -> Vec<EndpointAddress> {

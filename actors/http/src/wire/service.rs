@@ -12,7 +12,8 @@ use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::timeout;
+use seawall::downstream::PoolFigures;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
@@ -70,6 +71,24 @@ impl Wires {
         self.stats.read()
     }
 
+    /// What all connections are doing now, and have done so far.
+    pub(crate) fn figures(&self) -> PoolFigures {
+        let WireCounts { created, closed, reused, pool_timeouts, .. } = self.counts();
+        let open = created.saturating_sub(closed);
+        PoolFigures {
+            max: self.permits.max(),
+            open: usize::try_from(open).unwrap_or(usize::MAX),
+            idle: self.permits.idle(),
+            waiting: self.permits.waiting(),
+            created,
+            closed,
+            reused,
+            timeouts: pool_timeouts,
+            wait_time: self.stats.wait_time.read(),
+            create_time: self.stats.create_time.read(),
+        }
+    }
+
     /// Uses no connection again, on any thread, that is idle now. For when a request over a reused connection had no
     /// byte of an answer in its time: a host that vanished leaves every idle connection looking alive, and without
     /// this each of them would cost a request its timeout.
@@ -94,8 +113,12 @@ impl Wires {
     async fn connect(&self) -> Result<Socket, Cause> {
         let stage = Cell::new(Stage::Turn);
         let limit = self.settings.connect_timeout;
+        let began = Instant::now();
         match timeout(limit, self.open(&stage)).await {
-            Ok(Ok(socket)) => Ok(socket),
+            Ok(Ok(socket)) => {
+                self.stats.create_time.record(began.elapsed());
+                Ok(socket)
+            }
             Ok(Err(error)) => Err(self.failed(Cause::of(stage.get(), error), stage.get())),
             Err(_) => Err(self.failed(Cause::ConnectTimeout { stage: stage.get(), limit }, stage.get())),
         }
@@ -156,11 +179,16 @@ impl Wire {
         let shard = &self.0;
         let permit = match shard.wires().permits().try_acquire() {
             Some(permit) => permit,
-            None => match shard.wait().await {
-                Ok(Waited::Permit(permit)) => permit,
-                Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
-                Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
-            },
+            None => {
+                let began = Instant::now();
+                let waited = shard.wait().await;
+                shard.stats().wait_time.record(began.elapsed());
+                match waited {
+                    Ok(Waited::Permit(permit)) => permit,
+                    Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
+                    Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
+                }
+            }
         };
         if let Some(record) = Record::current() {
             record.note_connecting();

@@ -1,4 +1,12 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use seawall::policy::latency::Histogram;
 
 use super::Cause;
 
@@ -13,6 +21,8 @@ macro_rules! counters {
         #[derive(Default)]
         pub(super) struct WireStats {
             $(pub(super) $name: Counter,)*
+            pub(super) wait_time: Times,
+            pub(super) create_time: Times,
         }
 
         impl WireStats {
@@ -68,6 +78,20 @@ pub(super) struct Counter(AtomicU64);
 impl Counter {
     pub(super) fn increment(&self) {
         self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// How long something took, each time: some kilobytes, once there is something to count.
+#[derive(Default)]
+pub(super) struct Times(OnceLock<Arc<Histogram>>);
+
+impl Times {
+    pub(super) fn record(&self, took: Duration) {
+        self.0.get_or_init(Arc::default).record(took);
+    }
+
+    pub(super) fn read(&self) -> Option<Arc<Histogram>> {
+        self.0.get().cloned()
     }
 }
 
