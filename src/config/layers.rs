@@ -52,10 +52,10 @@ pub struct Layers {
 /// All settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// What files and variables say.
-    pub(super) merged: Map<String, Value>,
+    /// What files and variables say. Shared, so that an override costs no copy of it.
+    pub(super) merged: Arc<Map<String, Value>>,
     /// What they said and does not count, for a stronger one said otherwise; the strongest last.
-    pub(super) beaten: Vec<Map<String, Value>>,
+    pub(super) beaten: Arc<Vec<Map<String, Value>>>,
     /// What code says at run time.
     pub(super) overrides: Map<String, Value>,
 }
@@ -108,8 +108,9 @@ impl Layers {
         let merged = if variables.is_empty() { written } else { merge([written, variables.clone()]) };
         layers.push(variables);
         shape::judge(&merged, &mut errors);
-        let beaten = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
-        errors.or(Self { tree: Arc::new(Tree { merged, beaten, overrides: Map::new() }) })
+        let beaten: Vec<_> = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
+        let tree = Tree { merged: Arc::new(merged), beaten: Arc::new(beaten), overrides: Map::new() };
+        errors.or(Self { tree: Arc::new(tree) })
     }
 
     /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.
@@ -154,9 +155,16 @@ impl Layers {
         self.names(&["services"])
     }
 
-    /// The names of all calls of a service that have settings of their own.
+    /// The names of all calls of a service that have settings of their own, be it by an override.
     pub fn calls(&self, service: &str) -> Vec<String> {
-        self.names(&["services", service, "calls"])
+        let at = ["services", service, "calls"];
+        let mut names = self.names(&at);
+        names.extend(
+            path::table(&self.tree.overrides, &at).into_iter().flat_map(|calls| calls.keys().cloned()),
+        );
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The names of all kinds that have settings, known or not.

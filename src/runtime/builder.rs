@@ -7,6 +7,7 @@ use super::{
     Inner, Registry, Runtime, Services, judge,
     kind::{Kind, KindOf, Kinds},
     loader::{Loader, Origin},
+    overrides::InForce,
 };
 use crate::{
     config::ConfigErrors,
@@ -127,7 +128,7 @@ impl Builder {
         };
         let layers = loader.layers().map_err(StartError::Config)?;
         let (mut settings, telemetry, judged) =
-            judge::whole(&layers, &self.kinds, &loader).map_err(StartError::Config)?;
+            judge::whole(&layers, &self.kinds, &loader, |_| Vec::new()).map_err(StartError::Config)?;
         let lanes = if self.current_thread {
             settings.watchdog = std::time::Duration::ZERO;
             0
@@ -152,6 +153,7 @@ impl Builder {
             kinds: self.kinds,
             loader,
             services: RwLock::new(services),
+            in_force: Mutex::new(InForce::new(layers)),
             supervisor,
             published: Mutex::default(),
             control,

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Inner, kind::Owning};
+use super::{Inner, Override, kind::Owning};
 use crate::{
     call::Priority,
     downstream::EndpointAddress,
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub threads_stalled: u64,
     /// Events that slow listeners lost.
     pub events_dropped: u64,
+    /// Settings that code overrides, the oldest first.
+    pub overrides: Vec<Override>,
     /// The memory tier.
     pub cache: CacheSnapshot,
     /// Every service, by name.
@@ -162,6 +164,7 @@ impl CallSnapshot {
 
 pub(super) fn take(inner: &Inner) -> Snapshot {
     let environment = &inner.environment;
+    let overrides = inner.in_force.lock().overrides();
     Snapshot {
         phase: environment.phase().word(),
         active: environment.active(),
@@ -169,6 +172,7 @@ pub(super) fn take(inner: &Inner) -> Snapshot {
         reloads_refused: environment.refused_reloads.get(),
         threads_stalled: environment.stalls.get(),
         events_dropped: environment.events.dropped(),
+        overrides,
         cache: CacheSnapshot {
             bytes: environment.memory.bytes(),
             max_bytes: environment.memory.capacity(),

@@ -182,6 +182,11 @@ impl State {
         self.table.store(Arc::new(table));
     }
 
+    /// The calls that are known, and what their derives say.
+    pub(crate) fn made(&self) -> Vec<(&'static str, &'static str)> {
+        self.table().calls().map(|call| (call.name, call.derived)).collect()
+    }
+
     fn call_state(
         &self,
         table: &Table,

@@ -8,7 +8,7 @@ mod log;
 mod metrics;
 pub mod names;
 
-pub use events::{Cause, Event, EventStream, What};
+pub use events::{Cause, Ended, Event, EventStream, What};
 
 pub(crate) use events::EventBus;
 pub(crate) use log::log;

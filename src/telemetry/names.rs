@@ -47,6 +47,8 @@ pub const EVENTS_DROPPED: &str = "seawall.events.dropped";
 pub const CONTEXT_MISSING: &str = "seawall.context.missing";
 /// Gauge: how often settings were applied, the first time included.
 pub const CONFIG_GENERATION: &str = "seawall.config.generation";
+/// Gauge: overrides in force.
+pub const CONFIG_OVERRIDES: &str = "seawall.config.overrides";
 /// Counter: reloads that were refused.
 pub const CONFIG_RELOAD_FAILED: &str = "seawall.config.reload.failed";
 

@@ -8,6 +8,7 @@ mod contradictions;
 mod explain;
 mod files;
 mod names;
+mod overrides;
 mod pitfalls;
 mod rubbish;
 mod secrets;

@@ -43,6 +43,7 @@ fn walk(inner: &Inner, sink: &mut impl Sink) {
     sink.counter(names::THREAD_STALLED, &[], environment.stalls.get());
     sink.counter(names::EVENTS_DROPPED, &[], environment.events.dropped());
     sink.gauge(names::CONFIG_GENERATION, &[], environment.generation.get() as f64);
+    sink.gauge(names::CONFIG_OVERRIDES, &[], inner.in_force.lock().count() as f64);
     sink.counter(names::CONFIG_RELOAD_FAILED, &[], environment.refused_reloads.get());
     for owned in inner.services.read().values() {
         service(&**owned, sink);
