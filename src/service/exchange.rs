@@ -16,13 +16,13 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::{Span, field};
+use tracing::Span;
 
 use super::{CallState, admission::Admission, environment::UnderWay, invalidation::Invalidation};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
-    telemetry::names,
+    telemetry::spans,
 };
 
 /// One attempt at a call `C` that gives an `R`.
@@ -97,7 +97,7 @@ impl<C, R> Exchange<C, R> {
         invalidation: Option<Arc<Invalidation>>,
     ) -> Self {
         let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
-        let span = span_of(&attempt);
+        let span = spans::of_attempt(attempt.service(), attempt.call(), attempt.number());
         Self { call, attempt, state, hurried, finishes, invalidation, span, slot: Mutex::new(slot) }
     }
 
@@ -292,23 +292,6 @@ impl<C, R> Drop for Waiting<C, R> {
             self.exchange.abandon(admission);
         }
     }
-}
-
-/// An attempt's span: the convention's client span, a child of the call's.
-fn span_of(attempt: &Attempt) -> Span {
-    let span = tracing::info_span!(
-        target: "seawall",
-        names::ATTEMPT_SPAN,
-        otel.kind = "client",
-        seawall.service = &**attempt.service(),
-        seawall.call = attempt.call(),
-        http.request.resend_count = field::Empty,
-        error.type = field::Empty,
-    );
-    if attempt.number() > 1 {
-        span.record("http.request.resend_count", attempt.number() - 1);
-    }
-    span
 }
 
 /// What a stage that ran out of time looks like, before anything was sent.

@@ -12,7 +12,7 @@ use crate::{
         Mode,
         bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Ticket},
     },
-    telemetry::What,
+    telemetry::{What, spans},
     units::Tick,
 };
 
@@ -213,7 +213,7 @@ impl Place<'_> {
         let told = timeout_at(limit, signal).await;
         let waited = environment.now().since(entered);
         self.call.metrics_of_service().queue_wait.record(waited);
-        tracing::Span::current().record("seawall.queue_ms", waited.as_millis() as u64);
+        spans::note("seawall.queue_ms", waited.as_millis() as u64);
         match told {
             Ok(Ok(Signal::Admitted)) => {
                 self.signal = None;

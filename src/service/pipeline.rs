@@ -18,7 +18,6 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tracing::Span;
 
 use super::{
     CallState, OnCancel, Shared,
@@ -31,6 +30,7 @@ use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::retry::{self, Decision},
+    telemetry::spans,
     units::Tick,
 };
 
@@ -158,7 +158,7 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     // The first try begins with the call: where nobody waits, its clock is read twice less, of 16 ns each.
     let mut begins = plan.started;
     loop {
-        Span::current().record("seawall.attempts", number);
+        spans::note("seawall.attempts", number);
         let failure = match attempt(service, state, call, plan, number, begins, &mut ranks).await {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
-use tracing::{Span, field};
+use tracing::Span;
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     call::{Answer, Call, CallError, Context, FallbackFailed, Origin, Priority, Reason, chain},
     downstream::{Downstream, Failure, Stage},
-    telemetry::{Outcome, names},
+    telemetry::{Outcome, spans},
     units::Tick,
 };
 
@@ -429,29 +429,17 @@ impl Account {
     /// Opens an account for a call that goes on to I/O; it counts as under way until it ends.
     fn open(call: &Arc<CallState>, plan: &Plan) -> Self {
         call.environment.begin_call();
-        let span = tracing::info_span!(
-            target: "seawall",
-            names::CALL_SPAN,
-            otel.name = field::Empty,
-            otel.kind = "internal",
-            seawall.service = &*call.service,
-            seawall.call = call.name,
-            seawall.origin = field::Empty,
-            seawall.outcome = field::Empty,
-            seawall.attempts = field::Empty,
-            seawall.queue_ms = field::Empty,
-        );
-        if !span.is_disabled() {
-            span.record("otel.name", format!("{} {}", call.service, call.name));
-        }
+        let span = spans::of_call(&call.service, call.name);
         Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false, span }
     }
 
     fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
         self.ended = true;
         let outcome = ending(result);
-        self.span.record("seawall.outcome", outcome.word());
-        self.span.record("seawall.origin", outcome.origin());
+        if !self.span.is_none() {
+            self.span.record("seawall.outcome", outcome.word());
+            self.span.record("seawall.origin", outcome.origin());
+        }
         tell(&self.call, self.started, self.priority, outcome);
     }
 }
