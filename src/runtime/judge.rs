@@ -115,5 +115,6 @@ fn without_kind(layers: &Layers, name: &str, errors: &mut ConfigErrors) {
     }
     if let Some(defaults) = &defaults {
         sense::call(defaults, &scope, errors);
+        sense::faults(defaults, layers, &scope, errors);
     }
 }

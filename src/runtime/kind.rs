@@ -14,7 +14,11 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::{loader::Loader, sense};
+use super::{
+    faults::{self, InForce},
+    loader::Loader,
+    sense,
+};
 use crate::{
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
@@ -137,6 +141,13 @@ struct Current<D: Downstream> {
     own: D::Settings,
 }
 
+impl<D: Downstream> Current<D> {
+    fn faults(&self) -> InForce {
+        let calls = self.calls.iter().map(|call| (call.name.as_str(), &call.settings));
+        faults::in_force(&self.defaults, calls)
+    }
+}
+
 impl<D: Downstream> Kind for KindOf<D> {
     fn judge(
         &self,
@@ -163,6 +174,7 @@ impl<D: Downstream> Kind for KindOf<D> {
         }
         if let Some(defaults) = &defaults {
             sense::call(defaults, &scope, errors);
+            sense::faults(defaults, layers, &scope, errors);
         }
         // Of calls whose service has errors, what is theirs is judged all the same.
         let pooled = service.as_ref().filter(|_| D::POOLED).map(|service| service.pool.max);
@@ -219,15 +231,17 @@ impl<D: Downstream> Kind for KindOf<D> {
             settings.source,
         );
         let opening = Opening { settings: own.clone(), context: settings.context };
+        let current = Current {
+            scope: settings.scope,
+            service: settings.service,
+            defaults: settings.defaults,
+            calls: settings.calls,
+            own,
+        };
+        faults::tell(&state, &BTreeMap::new(), &current.faults());
         Arc::new(One {
             service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
-            current: Mutex::new(Current {
-                scope: settings.scope,
-                service: settings.service,
-                defaults: settings.defaults,
-                calls: settings.calls,
-                own,
-            }),
+            current: Mutex::new(current),
             failed_checks: AtomicU32::new(0),
         })
     }
@@ -267,6 +281,7 @@ pub(super) fn read_call(
     reader.finish(&[]);
     let mut settings = settings?;
     sense::call(&settings, &scope, errors);
+    sense::faults(&settings, layers, &scope, errors);
     fit_to_pool(&mut settings, &scope, pooled);
     Some((scope, settings))
 }
@@ -342,8 +357,9 @@ impl<D: Downstream> Owning for One<D> {
 
     fn reload(&self, settings: Settings) {
         let own = own::<D>(settings.own);
-        let renew = {
+        let (renew, before, after) = {
             let mut current = self.current.lock();
+            let before = current.faults();
             let same = current.own == own
                 && current.service.pool == settings.service.pool
                 && current.service.connect_timeout == settings.service.connect_timeout;
@@ -354,9 +370,10 @@ impl<D: Downstream> Owning for One<D> {
                 calls: settings.calls,
                 own: own.clone(),
             };
-            !same
+            (!same, before, current.faults())
         };
         self.state().reload(settings.service, settings.defaults, settings.source);
+        faults::tell(self.state(), &before, &after);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });
         }

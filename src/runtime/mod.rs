@@ -3,6 +3,7 @@
 mod bind;
 mod builder;
 mod drain;
+mod faults;
 mod judge;
 mod kind;
 mod loader;
@@ -24,7 +25,9 @@ pub use drain::Drained;
 pub use mock::mock;
 pub use overrides::{LONGEST_OVERRIDE, MOST_OVERRIDES, Override, OverrideError, Setting};
 pub use reload::{ReloadError, Reloaded};
-pub use snapshot::{CacheSnapshot, CallSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot};
+pub use snapshot::{
+    CacheSnapshot, CallSnapshot, InjectedSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot,
+};
 
 use crate::{
     config::Explanation,

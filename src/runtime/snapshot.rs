@@ -6,9 +6,11 @@ use super::{Inner, Override, kind::Owning};
 use crate::{
     call::Priority,
     downstream::EndpointAddress,
-    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
-    service::CallState,
-    telemetry::{Lookup, Outcome},
+    policy::{
+        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, latency::Quantiles,
+    },
+    service::{CallState, Injector},
+    telemetry::{Injected, Lookup, Outcome},
 };
 
 /// What a runtime is doing.
@@ -62,6 +64,10 @@ pub struct ServiceSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Faults that are injected into all its calls but those with others, if any are.
+    pub faults: Option<FaultSettings>,
+    /// Faults injected so far.
+    pub injected: InjectedSnapshot,
     /// What is left of its retry budget, from 0 to 1.
     pub retry_budget: Option<f64>,
     /// Loads for the cache that are under way.
@@ -118,6 +124,21 @@ pub struct CallSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its own bulkhead, where it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Faults that are injected into it, its service's or its own.
+    pub faults: Option<FaultSettings>,
+}
+
+/// How many attempts suffered on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InjectedSnapshot {
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Attempts that were made later.
+    pub delayed: u64,
+    /// Attempts that got no answer.
+    pub hung: u64,
+    /// Attempts that were refused.
+    pub rejected: u64,
 }
 
 /// Quantiles of durations, in microseconds.
@@ -196,6 +217,13 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        faults: faults(&table.shared.faults),
+        injected: InjectedSnapshot {
+            failed: state.metrics.injections(Injected::Fail),
+            delayed: state.metrics.injections(Injected::Delay),
+            hung: state.metrics.injections(Injected::Hang),
+            rejected: state.metrics.injections(Injected::Reject),
+        },
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
         loads: state.flights.len(),
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
@@ -227,7 +255,12 @@ fn call(call: &CallState) -> CallSnapshot {
         latency: latency(call),
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
+        faults: faults(&call.faults),
     }
+}
+
+fn faults(injector: &Option<Arc<Injector>>) -> Option<FaultSettings> {
+    injector.as_ref().map(|injector| injector.faults.settings().clone())
 }
 
 fn latency(call: &CallState) -> LatencySnapshot {

@@ -8,6 +8,7 @@
 //! attempts    first try and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -228,6 +229,11 @@ async fn attempt<D: Downstream, C: Call<D>>(
         breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
     }
 
+    let ordeal = match &state.faults {
+        Some(faults) => Some(faults.draw(state, plan.priority)?),
+        None => None,
+    };
+
     let mut admission = Admission::new(state, number, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
@@ -257,6 +263,13 @@ async fn attempt<D: Downstream, C: Call<D>>(
         finishes(state.settings.on_cancel, call.traits().idempotent),
         plan.invalidation.clone(),
     ));
+    if let Some(ordeal) = ordeal
+        // Boxed, so that calls without faults carry no room for it.
+        && let Some(failure) = Box::pin(ordeal.suffer(&exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
     let (admission, arrived) = match &service.rules {
         Some(rules) => mocked::<D, C>(rules, &exchange, admission).await,
         None => on_shard(service, state, &exchange, admission, plan).await?,

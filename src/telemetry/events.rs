@@ -121,6 +121,18 @@ pub enum What {
         /// What ended it.
         cause: Ended,
     },
+    /// Faults are injected from now on, or others than before.
+    FaultsOn {
+        /// `service`, or the call that has faults of its own.
+        scope: Arc<str>,
+        /// Which, and how many.
+        faults: Arc<str>,
+    },
+    /// Faults are injected no more.
+    FaultsOff {
+        /// `service`, or the call that had faults of its own.
+        scope: Arc<str>,
+    },
     /// The runtime takes no new calls.
     DrainStarted,
     /// All calls have ended, or their time is up.

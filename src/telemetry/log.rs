@@ -76,6 +76,10 @@ pub(crate) fn log(event: &Event) {
         What::OverrideExpired { key, by, cause } => {
             info!(service, key = &**key, by = &**by, cause = cause.word(), "override ended");
         }
+        What::FaultsOn { scope, faults } => {
+            warn!(service, scope = &**scope, faults = &**faults, "faults are injected on purpose");
+        }
+        What::FaultsOff { scope } => info!(service, scope = &**scope, "faults are injected no more"),
         What::DrainStarted => info!("drain started"),
         What::DrainEnded { cut_off: 0 } => info!("drain ended"),
         What::DrainEnded { cut_off } => warn!(cut_off, "drain ended with calls cut off"),

@@ -53,6 +53,7 @@ fn the_names_of_metrics_are_pinned() {
         seawall_config_reload_failed_total counter
         seawall_context_missing_total counter
         seawall_events_dropped_total counter
+        seawall_faults_on gauge
         seawall_in_flight gauge
         seawall_limit gauge
         seawall_queue_length gauge

@@ -47,6 +47,7 @@ fn whole_service() {
         services.users.classify.ignore = []  # built-in default
         services.users.classify.overload = []  # built-in default
         services.users.connect_timeout = "2s"  # built-in default
+        services.users.faults = false  # built-in default
         services.users.health.failures = 3  # built-in default
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default

@@ -6,6 +6,7 @@ mod support;
 mod cascade;
 mod contradictions;
 mod explain;
+mod faults;
 mod files;
 mod names;
 mod overrides;

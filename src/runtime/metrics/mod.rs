@@ -12,7 +12,8 @@ use crate::{
     policy::{breaker::State, latency::Histogram},
     service::CallState,
     telemetry::{
-        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Lookup, Outcome, REFUSING, Try, names,
+        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome, REFUSING, Try,
+        names,
     },
 };
 
@@ -89,6 +90,10 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     }
     for cause in Cause::ALL {
         sink.rare(names::RESTARTS, &[service, ("cause", cause.word())], metrics.restarts(cause));
+    }
+    sink.gauge(names::FAULTS_ON, &[service], f64::from(u8::from(table.injects())));
+    for fault in Injected::ALL {
+        sink.rare(names::FAULTS_INJECTED, &[service, ("fault", fault.word())], metrics.injections(fault));
     }
     for (index, policy) in REFUSING.into_iter().enumerate() {
         for (shadow, mode) in [(false, "enforce"), (true, "shadow")] {
