@@ -53,12 +53,13 @@ impl Admission {
         Ok(())
     }
 
-    /// Ends the attempt: `Err(None)` where it never started or was lost, which says nothing about the downstream.
-    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) {
-        self.settle(outcome);
+    /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
+    /// downstream.
+    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
+        self.settle(outcome)
     }
 
-    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) {
+    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
         let now = self.call.environment.now();
         let (verdict, result) = match outcome {
             Ok(()) => (Verdict::Success, AttemptResult::Success),
@@ -91,6 +92,7 @@ impl Admission {
         if std::mem::take(&mut self.open) {
             self.call.metrics().attempted(self.which, result, elapsed);
         }
+        now
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
     telemetry::spans,
+    units::Tick,
 };
 
 /// One attempt at a call `C` that gives an `R`.
@@ -248,7 +249,7 @@ impl<C, R> Exchange<C, R> {
     }
 }
 
-/// The caller's end of an exchange.
+/// The caller's end of an exchange. Its admission is finished as soon as the answer is there.
 pub(crate) struct Waiting<C, R> {
     exchange: Arc<Exchange<C, R>>,
     admission: Option<Admission>,
@@ -261,7 +262,8 @@ impl<C, R> Waiting<C, R> {
 }
 
 impl<C, R> Future for Waiting<C, R> {
-    type Output = (Admission, Arrived<R>);
+    /// The end, and when the policies heard of it.
+    type Output = (Arrived<R>, Tick);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let arrived = {
@@ -280,7 +282,10 @@ impl<C, R> Future for Waiting<C, R> {
             }
         };
         match self.admission.take() {
-            Some(admission) => Poll::Ready((admission, arrived)),
+            Some(admission) => {
+                let at = admission.finish(&arrived.outcome());
+                Poll::Ready((arrived, at))
+            }
             None => Poll::Pending,
         }
     }

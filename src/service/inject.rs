@@ -1,4 +1,4 @@
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use futures_util::future::{Either, select};
 use tokio::time::{sleep, sleep_until, timeout_at};
@@ -16,13 +16,6 @@ pub(crate) struct Injector {
     pub(crate) faults: Faults,
 }
 
-/// What one attempt is to suffer before it may be made, if at all.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ordeal {
-    delay: Duration,
-    then: Option<Fault>,
-}
-
 /// The word in place of a kind's code, so that `classify` can lay an injected failure's blame elsewhere.
 const CODE: &str = "injected";
 
@@ -33,25 +26,27 @@ impl Injector {
         Some(Arc::new(Self { faults: Faults::new(settings, environment.random()) }))
     }
 
-    /// Draws what an attempt is to suffer.
+    /// Draws what an attempt is to suffer, besides the delay.
     ///
     /// # Errors
     /// That it is refused.
-    pub(crate) fn draw(&self, call: &CallState, priority: Priority) -> Result<Ordeal, Reason> {
-        let then = self.faults.draw();
-        if then == Some(Fault::Reject) {
+    pub(crate) fn draw(&self, call: &CallState, priority: Priority) -> Result<Option<Fault>, Reason> {
+        let drawn = self.faults.draw();
+        if drawn == Some(Fault::Reject) {
             call.metrics_of_service().injected(Injected::Reject);
             return Err(call.refused(Reason::Injected, priority));
         }
-        Ok(Ordeal { delay: self.faults.settings().delay, then })
+        Ok(drawn)
     }
-}
 
-impl Ordeal {
     /// Suffers it: the failure that the attempt ends with, `None` if it is to be made now.
-    pub(crate) async fn suffer<C, R>(self, exchange: &Exchange<C, R>) -> Option<Failure> {
+    pub(crate) async fn suffer<C, R>(
+        &self,
+        drawn: Option<Fault>,
+        exchange: &Exchange<C, R>,
+    ) -> Option<Failure> {
         // The runtime's end is not waited past: a real attempt would be cut off by it.
-        match select(pin!(self.endure(exchange)), pin!(exchange.state.environment.stopped())).await {
+        match select(pin!(self.endure(drawn, exchange)), pin!(exchange.state.environment.stopped())).await {
             Either::Left((failure, _)) => failure,
             Either::Right(_) => {
                 Some(Failure::new(Blame::Local, "the runtime stopped during an injected fault"))
@@ -59,16 +54,17 @@ impl Ordeal {
         }
     }
 
-    async fn endure<C, R>(self, exchange: &Exchange<C, R>) -> Option<Failure> {
+    async fn endure<C, R>(&self, drawn: Option<Fault>, exchange: &Exchange<C, R>) -> Option<Failure> {
         let call = &exchange.state;
         let metrics = call.metrics_of_service();
-        if !self.delay.is_zero() {
+        let delay = self.faults.settings().delay;
+        if !delay.is_zero() {
             metrics.injected(Injected::Delay);
-            if timeout_at(exchange.deadline(), sleep(self.delay)).await.is_err() {
+            if timeout_at(exchange.deadline(), sleep(delay)).await.is_err() {
                 return Some(ran_out(exchange));
             }
         }
-        match self.then? {
+        match drawn? {
             Fault::Hang => {
                 metrics.injected(Injected::Hang);
                 sleep_until(exchange.deadline()).await;

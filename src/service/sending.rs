@@ -50,7 +50,19 @@ struct Start<'a, D: Downstream, C: Call<D>, F> {
     fallback: F,
 }
 
-type Work<'a, R> = Pin<Box<dyn Future<Output = Result<Answer<R>, CallError>> + Send + 'a>>;
+type Work<'a, R> = Pin<Box<dyn Future<Output = Ended<R>> + Send + 'a>>;
+
+/// How a call ended, and when, where that is known without another look at the clock.
+struct Ended<R> {
+    result: Result<Answer<R>, CallError>,
+    at: Option<Tick>,
+}
+
+impl<R> From<Result<Answer<R>, CallError>> for Ended<R> {
+    fn from(result: Result<Answer<R>, CallError>) -> Self {
+        Self { result, at: None }
+    }
+}
 
 // Nothing in it is pinned but the box, which may move.
 impl<D: Downstream, C: Call<D>, F> Unpin for Sending<'_, D, C, F> {}
@@ -140,17 +152,17 @@ where
             panic!("a call was polled again after it had ended")
         };
         let polled = account.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))));
-        let result = match polled {
+        let Ended { result, at } = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => result,
-            Err(payload) => Err(account.call.panicked("code that the call runs", &*payload)),
+            Ok(Poll::Ready(ended)) => ended,
+            Err(payload) => Err(account.call.panicked("code that the call runs", &*payload)).into(),
         };
         let Progress::Running { work, account } = mem::replace(&mut self.state, Progress::Done) else {
             unreachable!("it was running just now")
         };
         // What it held is given back before its end is told.
         drop(work);
-        account.end(&result);
+        account.end(&result, at);
         Poll::Ready(result)
     }
 }
@@ -239,43 +251,46 @@ where
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         let account = Account::open(call, &plan);
-        let work = run(Arc::clone(shared), Arc::clone(call), message, plan, key, stale, fallback);
+        let work = run(shared, Arc::clone(call), message, plan, key, stale, fallback);
         Begun::Goes(Box::pin(work), account)
     }
 }
 
 /// The paths that need I/O.
 async fn run<D, C, F>(
-    shared: Arc<Shared<D>>,
+    shared: &Arc<Shared<D>>,
     state: Arc<CallState>,
     call: C,
     mut plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Stale>,
     fallback: F,
-) -> Result<Answer<C::Reply>, CallError>
+) -> Ended<C::Reply>
 where
     D: Downstream,
     C: Call<D>,
     F: Recover<C::Reply>,
 {
     let call = Arc::new(call);
-    plan.invalidation = invalidation::of_call(&shared, &*call);
+    plan.invalidation = invalidation::of_call(shared, &*call);
     // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
     let voids = Voids(plan.invalidation.clone());
     let result = match (key, C::sharing()) {
-        (Some(key), Some(sharing)) => load::load(&shared, &state, &call, &plan, key, sharing).await,
-        _ => pipeline::attempts(&shared, &state, &call, &plan)
+        // Boxed by itself: it is larger than all the rest, which glibc hands out from a thread's own store up to 1 KiB.
+        (Some(key), Some(sharing)) => Box::pin(load::load(shared, &state, &call, &plan, key, sharing))
             .await
-            .map(|reply| Answer::owned(reply.value, Origin::Fresh)),
+            .map(|answer| (answer, None)),
+        _ => pipeline::attempts(shared, &state, &call, &plan)
+            .await
+            .map(|reply| (Answer::owned(reply.value, Origin::Fresh), Some(reply.at))),
     };
     // Before the caller hears of it, who may read what it wrote.
     drop(voids);
     match result {
-        Ok(answer) => Ok(answer),
-        Err(error) => match recover::<D, C, F>(&shared, &state, &call, &plan, stale, fallback, &error) {
-            Recovering::Done(result) => result.unwrap_or(Err(error)),
-            Recovering::Later(work) => eventually(&state, &plan, work, error).await,
+        Ok((answer, at)) => Ended { result: Ok(answer), at },
+        Err(error) => match recover::<D, C, F>(shared, &state, &call, &plan, stale, fallback, &error) {
+            Recovering::Done(result) => result.unwrap_or(Err(error)).into(),
+            Recovering::Later(work) => Box::pin(eventually(&state, &plan, work, error)).await.into(),
         },
     }
 }
@@ -315,7 +330,7 @@ where
         Recovering::Later(work) => {
             let account = Account::open(state, plan);
             let (state, plan) = (Arc::clone(state), plan.clone());
-            Begun::Goes(Box::pin(async move { eventually(&state, &plan, work, error).await }), account)
+            Begun::Goes(Box::pin(async move { eventually(&state, &plan, work, error).await.into() }), account)
         }
     }
 }
@@ -433,14 +448,15 @@ impl Account {
         Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false, span }
     }
 
-    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
+    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>, at: Option<Tick>) {
         self.ended = true;
         let outcome = ending(result);
         if !self.span.is_none() {
             self.span.record("seawall.outcome", outcome.word());
             self.span.record("seawall.origin", outcome.origin());
         }
-        tell(&self.call, self.started, self.priority, outcome);
+        let at = at.unwrap_or_else(|| self.call.environment.now());
+        self.call.metrics().ended(outcome, self.priority, at.since(self.started));
     }
 }
 
