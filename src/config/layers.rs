@@ -72,9 +72,8 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
-        let files = files::read(directory, environment, &mut errors);
-        Self::merge(&files, variables, names, errors)
+        let (layers, errors) = Self::load_all(directory, environment, variables, names)?;
+        errors.or(layers)
     }
 
     /// Reads settings from TOML text, and then the variables.
@@ -86,6 +85,34 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
+        let (layers, errors) = Self::parse_all(content, variables, names)?;
+        errors.or(layers)
+    }
+
+    /// What [`load`](Self::load) loads, and what is wrong with it that does not keep the rest from being judged.
+    ///
+    /// # Errors
+    /// If files cannot be read, or are no TOML: nothing that they say could be judged then.
+    pub(crate) fn load_all(
+        directory: &Path,
+        environment: Option<&str>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        names: &Names,
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let files = files::read(directory, environment, &mut errors);
+        Self::merge(&files, variables, names, errors)
+    }
+
+    /// The same of what [`parse`](Self::parse) reads.
+    ///
+    /// # Errors
+    /// If the text is no TOML.
+    pub(crate) fn parse_all(
+        content: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+        names: &Names,
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
         let files = [("settings".to_owned(), content.to_owned())];
         Self::merge(&files, variables, names, ConfigErrors::new())
     }
@@ -95,7 +122,7 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
         mut errors: ConfigErrors,
-    ) -> Result<Self, ConfigErrors> {
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
         let mut layers: Vec<_> =
             files.iter().map(|(name, content)| text::parse(content, name, &mut errors)).collect();
         if !errors.is_empty() {
@@ -110,7 +137,7 @@ impl Layers {
         shape::judge(&merged, &mut errors);
         let beaten: Vec<_> = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
         let tree = Tree { merged: Arc::new(merged), beaten: Arc::new(beaten), overrides: Map::new() };
-        errors.or(Self { tree: Arc::new(tree) })
+        Ok((Self { tree: Arc::new(tree) }, errors))
     }
 
     /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.
@@ -246,9 +273,13 @@ impl Layers {
     }
 
     fn names(&self, table: &[&str]) -> Vec<String> {
+        // What is no table was complained about, and is not to be judged as one.
         let mut names: Vec<_> = path::table(&self.tree.merged, table)
-            .map(|table| table.keys().cloned().collect())
-            .unwrap_or_default();
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| matches!(value.kind, ValueKind::Table(_)))
+            .map(|(name, _)| name.clone())
+            .collect();
         names.sort_unstable();
         names
     }

@@ -28,6 +28,7 @@ mod reader;
 mod scope;
 mod secret;
 mod shape;
+mod standin;
 mod text;
 mod value;
 mod variables;

@@ -102,3 +102,27 @@ fn remove_in(value: &mut Value, steps: &[Step]) -> bool {
         _ => false,
     }
 }
+
+/// Puts a value at the end of a way, whose tables and arrays are there; whether they are.
+pub(super) fn put(table: &mut Map<String, Value>, steps: &[Step], value: Value) -> bool {
+    match steps {
+        [] | [Step::Index(_), ..] => false,
+        [Step::Key(last)] => {
+            table.insert(last.clone(), value);
+            true
+        }
+        [Step::Key(first), rest @ ..] => {
+            table.get_mut(first).is_some_and(|within| put_in(within, rest, value))
+        }
+    }
+}
+
+fn put_in(within: &mut Value, steps: &[Step], value: Value) -> bool {
+    match (&mut within.kind, steps) {
+        (ValueKind::Table(table), steps) => put(table, steps, value),
+        (ValueKind::Array(values), [Step::Index(index), rest @ ..]) => {
+            values.get_mut(*index).is_some_and(|within| put_in(within, rest, value))
+        }
+        _ => false,
+    }
+}

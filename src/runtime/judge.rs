@@ -20,14 +20,14 @@ pub(super) struct Judged {
     pub(super) settings: Settings,
 }
 
-/// Judges all settings. `made` tells the calls of a service that code has made so far.
+/// Judges all settings, with which `errors` are wrong already. `made` tells the calls of a service that code has made so far.
 pub(super) fn whole(
     layers: &Layers,
     kinds: &Kinds,
     loader: &Loader,
     made: impl Fn(&str) -> Vec<KnownCall>,
+    mut errors: ConfigErrors,
 ) -> Result<(RuntimeSettings, TelemetrySettings, Vec<Judged>), ConfigErrors> {
-    let mut errors = ConfigErrors::new();
     let runtime = runtime(layers, &mut errors);
     let telemetry = section(&layers.section("telemetry"), &mut errors);
     let known = || kinds.keys().copied();

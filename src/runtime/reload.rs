@@ -50,11 +50,11 @@ impl Runtime {
         // Held to the end: reloads come one after the other.
         let mut services = inner.services.write();
         overrides::expire(inner, &services);
-        let base = inner.loader.layers().map_err(ReloadError::Config)?;
+        let (base, errors) = inner.loader.layers().map_err(ReloadError::Config)?;
         let layers = inner.in_force.lock().over(&base).map_err(ReloadError::Config)?;
         let made = |name: &str| services.get(name).map_or_else(Vec::new, |owned| owned.state().made());
         let (_, _, judged) =
-            judge::whole(&layers, &inner.kinds, &inner.loader, made).map_err(ReloadError::Config)?;
+            judge::whole(&layers, &inner.kinds, &inner.loader, made, errors).map_err(ReloadError::Config)?;
         for one in &judged {
             if let Some(owned) = services.get(one.settings.name())
                 && !one.settings.is_of_kind(owned.kind())

@@ -168,9 +168,13 @@ fn names_with_dots_and_worse_are_shown_in_quotes() {
     let settings =
         "[services.\"a.b\"]\nkind = \"vault\"\nurl = 1\n[services.\"x\\u001b[31m\\n\"]\nkind = \"vault\"";
     assert_snapshot!(refused(settings), @r#"
-        the settings have 2 errors
+        the settings have 4 errors
+        error: it is missing, and has no default
+          --> settings:1:11: services."a.b".token
         error: found the integer 1; wanted text in quotes
           --> settings:3:1: services."a.b".url
+        error: it is missing, and has no default
+          --> settings:4:11: services."x\u{1b}[31m\n".token
         error: it is missing, and has no default
           --> settings:4:11: services."x\u{1b}[31m\n".url
         "#);
