@@ -16,7 +16,7 @@
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
 //! ```
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -275,6 +275,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
         hurried,
         finishes(state.settings.on_cancel, call.traits().idempotent),
         plan.invalidation.clone(),
+        poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
     if let Some(faults) = &state.faults
         && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
@@ -286,7 +287,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {
             // The attempt's own task has the timer; one here would only be registered for nothing.
-            Dispatch::Sent(Served::Here) => Waiting::new(Arc::clone(&exchange), admission).await,
+            Dispatch::Sent(Served::Here) => Waiting::anew(&exchange, admission).await,
             dispatch => Box::pin(on_shard(service, state, &exchange, admission, plan, dispatch)).await?,
         },
     };
@@ -319,7 +320,7 @@ async fn on_shard<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission,
+    admission: Admission<'_>,
     plan: &Plan,
     mut dispatch: Dispatch,
 ) -> Result<(Arrived<C::Reply>, Tick), Ended> {
@@ -343,7 +344,7 @@ async fn on_shard<D: Downstream, C: Call<D>>(
         }
         dispatch = service.dispatch(exchange);
     };
-    let waiting = Waiting::new(Arc::clone(exchange), admission);
+    let waiting = Waiting::new(exchange, admission);
     match served {
         Served::Here => Ok(waiting.await),
         Served::Elsewhere => timeout_at(exchange.deadline() + GRACE, waiting)
@@ -359,7 +360,7 @@ const GRACE: Duration = Duration::from_millis(10);
 async fn mocked<D: Downstream, C: Call<D>>(
     rules: &super::Rules,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission,
+    admission: Admission<'_>,
 ) -> (Arrived<C::Reply>, Tick) {
     let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
     let result = match timeout_at(exchange.deadline(), answer).await {
