@@ -321,6 +321,7 @@ impl<D: Downstream> Owning for One<D> {
         let mut explanation = Explanation::default();
         explanation.add(&current.scope, &current.service);
         explanation.add(&current.scope, &current.defaults);
+        explanation.add(&current.scope, &D::explain(&current.own));
         explanation.add_written(&current.scope);
         for call in &current.calls {
             explanation.add_own(&call.scope, &call.settings);
