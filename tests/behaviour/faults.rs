@@ -8,7 +8,7 @@ use seawall::{
     downstream::{Blame, Reached},
     telemetry::{EventStream, What},
 };
-use seawall_testkit::{Ask, Behaviour, Change, Echo, Lookup, Scripted, virtual_time};
+use seawall_testkit::{Ask, Behaviour, Change, Echo, Lookup, Mock, Scripted, virtual_time};
 use tokio::time::Instant;
 
 use crate::support::{end, ms, replies, settle};
@@ -270,5 +270,16 @@ fn a_drain_does_not_wait_for_what_hangs() {
         });
         sent.expect_err("it was cut off");
         assert_eq!((drained.cut_off, began.elapsed()), (1, ms(500)));
+    });
+}
+
+#[test]
+fn a_mock_with_policies_has_them_without_leave() {
+    virtual_time(async || {
+        let mock = Mock::<Scripted>::with_policies("users", "retry = false\nfaults = { fail = \"100%\" }");
+        let mock = mock.expect("it is for tests");
+        mock.on(|ask: &Ask| Ok(Echo { id: ask.0, serial: 0, number: 0 }));
+        assert_eq!(mock.service().send(Ask(1)).await.expect_err("it fails").blame(), Blame::Downstream);
+        assert_eq!(mock.calls::<Ask>(), 0);
     });
 }

@@ -7,7 +7,7 @@ use seawall::{
     runtime::{LONGEST_OVERRIDE, MOST_OVERRIDES, OverrideError, ReloadError},
     telemetry::{Ended, EventStream, What},
 };
-use seawall_testkit::{Ask, Change, Lookup, Reaction, virtual_time};
+use seawall_testkit::{Ask, Change, Lookup, Reaction, Scripted, virtual_time};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -350,5 +350,60 @@ fn a_runtime_that_is_dropped_waits_for_no_end() {
         settle().await;
         while events.try_next().is_some() {}
         assert!(events.next().await.is_none(), "nothing keeps it alive");
+    });
+}
+
+/// A runtime with threads of its own, on which the supervisor ends overrides.
+async fn threaded() -> Runtime {
+    let started = Runtime::builder()
+        .kind::<Scripted>()
+        .extension("users", replies())
+        .parse("[services.users]\nkind = \"scripted\"")
+        .expect("TOML")
+        .start()
+        .await;
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_supervisor_ends_it_on_a_thread_of_its_own() {
+    actix_rt::System::new().block_on(async {
+        let runtime = threaded().await;
+        let mut events = runtime.events();
+        runtime.set("users.timeout", "1s").lasting(ms(20)).because("a test").expect("right");
+        while !matches!(
+            events.next().await.expect("it runs").what,
+            What::OverrideExpired { cause: Ended::Time, .. }
+        ) {}
+        assert_eq!(runtime.overrides(), []);
+        assert_eq!(row(&runtime, "services.users.timeout").0, "\"3s\"");
+        runtime.drain().await;
+    });
+}
+
+#[test]
+fn threads_that_override_at_once_lose_nothing() {
+    actix_rt::System::new().block_on(async {
+        let runtime = threaded().await;
+        let keys = ["timeout", "connect_timeout", "attempt_timeout", "bulkhead.queue_timeout"];
+        std::thread::scope(|scope| {
+            for key in keys {
+                let runtime = &runtime;
+                scope.spawn(move || {
+                    for seconds in 10..20 {
+                        let set = runtime.set(format!("users.{key}"), format!("{seconds}s"));
+                        // From a thread without any async runtime.
+                        set.because("a test").expect("it is right");
+                        runtime.snapshot();
+                        runtime.metrics();
+                    }
+                });
+            }
+        });
+        assert_eq!(runtime.overrides().len(), keys.len());
+        for key in keys {
+            assert_eq!(row(&runtime, &format!("services.users.{key}")).0, "\"19s\"");
+        }
+        runtime.drain().await;
     });
 }

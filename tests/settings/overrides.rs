@@ -229,3 +229,28 @@ fn an_end_that_cannot_be_put_in_force_is_tried_again() {
         assert_eq!(runtime.overrides(), []);
     });
 }
+
+#[test]
+fn explain_tells_an_override_and_what_it_beat() {
+    virtual_time(async || {
+        let runtime = started(&format!("{USERS}timeout = \"5s\"\nbreaker = {{ buckets = 5 }}")).await;
+        let set =
+            |path: &str, value| runtime.set(path, value).by("ops").because("a test").expect("it is right");
+        set("users.timeout", toml::Value::from("1s"));
+        set("users.breaker", toml::Value::from(false));
+        set("users.calls.Write.priority", toml::Value::from("low"));
+        let mut rows = runtime.explain("users").expect("it is there");
+        rows.rows.retain(|row| row.origin.to_string().starts_with("override"));
+        let until = |text: &str| {
+            let (before, rest) = text.split_once(", until ").expect("it has an end");
+            format!("{before}{}\n", rest.split_once('Z').map_or("", |(_, beaten)| beaten))
+        };
+        let told: String = rows.to_string().lines().map(until).collect();
+        assert_snapshot!(told, @r#"
+        services.users.breaker = false  # override by ops, because a test, over settings:6:1
+        services.users.calls.Read.timeout = "1s"  # override by ops, because a test, over derive of Read, settings:5:1, defaults of kind vault
+        services.users.calls.Write.priority = "low"  # override by ops, because a test
+        services.users.timeout = "1s"  # override by ops, because a test, over settings:5:1, defaults of kind vault
+        "#);
+    });
+}

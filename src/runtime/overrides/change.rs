@@ -88,6 +88,7 @@ pub(in crate::runtime) fn expire(inner: &Arc<Inner>, services: &Owned) {
     if affected.is_empty() {
         return;
     }
+    let mut ended = Vec::new();
     for service in affected {
         let Some(owned) = services.get(service.as_str()) else { continue };
         let left: Vec<Entry> =
@@ -103,9 +104,7 @@ pub(in crate::runtime) fn expire(inner: &Arc<Inner>, services: &Owned) {
                     } else {
                         fallen.contains(&entry.keys).then_some(Ended::Contradicts)
                     };
-                    if let Some(cause) = cause {
-                        tell(inner, entry, cause);
-                    }
+                    ended.extend(cause.map(|cause| (entry.clone(), cause)));
                     cause.is_none()
                 });
             }
@@ -122,6 +121,7 @@ pub(in crate::runtime) fn expire(inner: &Arc<Inner>, services: &Owned) {
     }
     inner.in_force.lock().entries = entries;
     arm(inner);
+    ended.iter().for_each(|(entry, cause)| tell(inner, entry, *cause));
 }
 
 /// Other files are in force: overrides of services that they do not have end.
