@@ -14,11 +14,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::{loader::Loader, sense};
+use super::{
+    faults::{self, InForce},
+    loader::Loader,
+    sense,
+};
 use crate::{
     call::Reason,
     config::{ConfigErrors, Diagnostic, Explanation, Layers, Scope},
-    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, Stage},
+    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures, Stage},
     service::{
         CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
         SettingsSource, Startup, State,
@@ -34,14 +38,19 @@ pub(super) type Kinds = BTreeMap<&'static str, Arc<dyn Kind>>;
 /// The services of a runtime, by name.
 pub(super) type Owned = BTreeMap<Arc<str>, Arc<dyn Owning>>;
 
+/// A call that code knows: its name, and the settings of its derive.
+pub(super) type KnownCall = (&'static str, &'static str);
+
 /// A kind of downstream, whatever its type.
 pub(super) trait Kind: Send + Sync {
-    /// Judges a service's settings; `None` if they are wrong, and `errors` then say why.
+    /// Judges a service's settings; `None` if they are wrong, and `errors` then say why. `made` are calls of it that code
+    /// has made without registering them, and what their derives say.
     fn judge(
         &self,
         layers: &Layers,
         name: &str,
         loader: &Loader,
+        made: &[KnownCall],
         errors: &mut ConfigErrors,
     ) -> Option<Settings>;
 
@@ -55,12 +64,19 @@ pub(super) struct Settings {
     service: ServiceSettings,
     defaults: CallSettings,
     /// Of each call that has settings of its own, or is registered.
-    calls: Vec<(Scope, CallSettings)>,
+    calls: Vec<OneCall>,
     source: Arc<SettingsSource>,
     scope: Scope,
     context: OpenContext,
     /// The kind's own.
     own: Box<dyn Any + Send + Sync>,
+}
+
+/// A call that code or settings name, and what its settings are.
+struct OneCall {
+    name: String,
+    scope: Scope,
+    settings: CallSettings,
 }
 
 impl Settings {
@@ -82,11 +98,15 @@ pub(super) trait Owning: Send + Sync {
     fn handle(&self) -> &dyn Any;
     fn startup(&self) -> Startup;
     fn endpoints(&self) -> Vec<EndpointAddress>;
+    /// What its connections are doing.
+    fn pool(&self) -> Option<PoolFigures>;
     /// Threads that have a seat, and who sits there.
     fn seats(&self) -> Vec<(Arc<str>, &'static str)>;
     /// Threads whose shard takes no call now, and why.
     fn refusals(&self, now: Tick) -> Vec<(Arc<str>, Reason)>;
     fn explain(&self) -> Explanation;
+    /// The calls that code or settings know.
+    fn known_calls(&self) -> Vec<String>;
     /// Opens a pool for this thread's calls, in the background.
     fn open_here(&self);
     /// Waits until it is open.
@@ -123,14 +143,14 @@ struct Current<D: Downstream> {
     scope: Scope,
     service: ServiceSettings,
     defaults: CallSettings,
-    calls: Vec<(Scope, CallSettings)>,
+    calls: Vec<OneCall>,
     own: D::Settings,
 }
 
 impl<D: Downstream> Current<D> {
     /// What these settings should not say, though they may.
     fn doubts(&self) -> Vec<Diagnostic> {
-        let of_calls = self.calls.iter().map(|(scope, settings)| (scope, settings));
+        let of_calls = self.calls.iter().map(|call| (&call.scope, &call.settings));
         let all = [(&self.scope, &self.defaults)].into_iter().chain(of_calls);
         let doubts = all.flat_map(|(scope, settings)| {
             sense::doubts(settings).into_iter().map(|(key, message)| scope.diagnose(key, message))
@@ -145,6 +165,11 @@ impl<D: Downstream> Current<D> {
             tracing::warn!(target: "seawall", key, %origin, message, "doubtful setting");
         }
     }
+
+    fn faults(&self) -> InForce {
+        let calls = self.calls.iter().map(|call| (call.name.as_str(), &call.settings));
+        faults::in_force(&self.defaults, calls)
+    }
 }
 
 impl<D: Downstream> Kind for KindOf<D> {
@@ -153,6 +178,7 @@ impl<D: Downstream> Kind for KindOf<D> {
         layers: &Layers,
         name: &str,
         loader: &Loader,
+        made: &[KnownCall],
         errors: &mut ConfigErrors,
     ) -> Option<Settings> {
         let scope = match layers.service(name, D::KIND, D::DEFAULTS) {
@@ -172,6 +198,7 @@ impl<D: Downstream> Kind for KindOf<D> {
         }
         if let Some(defaults) = &defaults {
             sense::call(defaults, &scope, errors);
+            sense::faults(defaults, layers, &scope, errors);
         }
         // Of calls whose service has errors, what is theirs is judged all the same.
         let pooled = service.as_ref().filter(|_| D::POOLED).map(|service| service.pool.max);
@@ -184,20 +211,23 @@ impl<D: Downstream> Kind for KindOf<D> {
             let message = crate::config::unknown("call", call, known());
             layers.error(errors, &["services", name, "calls", call], message);
         }
-        let of_code = registered.iter().copied();
+        let of_code = made.iter().chain(&registered).copied();
         let of_files = configured.iter().map(|call| (call.as_str(), ""));
         let mut calls = BTreeMap::new();
-        // The derive of a call that code registered, if the files have it too.
+        // The derive of a call that code knows, if the files have it too.
         for (call, derived) in of_files.chain(of_code) {
             calls.insert(call, derived);
         }
         let calls = calls
             .into_iter()
-            .filter_map(|(call, derived)| read_call(layers, &scope, name, call, derived, pooled, errors))
+            .filter_map(|(call, derived)| {
+                let (scope, settings) = read_call(layers, &scope, name, call, derived, pooled, errors)?;
+                Some(OneCall { name: call.to_owned(), scope, settings })
+            })
             .collect::<Vec<_>>();
         let (service, mut defaults, own) = (service?, defaults?, own?);
         let interval = service.health.interval;
-        let of_calls = calls.iter().map(|(scope, settings)| (scope, settings));
+        let of_calls = calls.iter().map(|call| (&call.scope, &call.settings));
         for (scope, settings) in [(&scope, &defaults)].into_iter().chain(of_calls) {
             sense::health_gate(settings, interval, scope, errors);
         }
@@ -241,6 +271,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             own,
         };
         current.warn();
+        faults::tell(&state, &BTreeMap::new(), &current.faults());
         Arc::new(One {
             service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
             current: Mutex::new(current),
@@ -283,6 +314,7 @@ pub(super) fn read_call(
     reader.finish(&[]);
     let mut settings = settings?;
     sense::call(&settings, &scope, errors);
+    sense::faults(&settings, layers, &scope, errors);
     fit_to_pool(&mut settings, &scope, pooled);
     Some((scope, settings))
 }
@@ -312,6 +344,10 @@ impl<D: Downstream> Owning for One<D> {
         D::endpoints(&self.current.lock().own)
     }
 
+    fn pool(&self) -> Option<PoolFigures> {
+        D::pool(&self.service.shared.opening()?.context)
+    }
+
     fn seats(&self) -> Vec<(Arc<str>, &'static str)> {
         let seats = self.service.shared.seats();
         seats.iter().map(|seat| (Arc::clone(&seat.thread), seat.with(Occupancy::word))).collect()
@@ -327,12 +363,22 @@ impl<D: Downstream> Owning for One<D> {
         let mut explanation = Explanation::default();
         explanation.add(&current.scope, &current.service);
         explanation.add(&current.scope, &current.defaults);
+        explanation.add(&current.scope, &D::explain(&current.own));
         explanation.add_written(&current.scope);
-        for (scope, settings) in &current.calls {
-            explanation.add_own(scope, settings);
+        for call in &current.calls {
+            explanation.add_own(&call.scope, &call.settings);
         }
         explanation.doubts = current.doubts();
         explanation
+    }
+
+    fn known_calls(&self) -> Vec<String> {
+        let made = self.state().made().into_iter().map(|(call, _)| call.to_owned());
+        let mut known: Vec<String> =
+            made.chain(self.current.lock().calls.iter().map(|call| call.name.clone())).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
     }
 
     fn open_here(&self) {
@@ -355,8 +401,9 @@ impl<D: Downstream> Owning for One<D> {
 
     fn reload(&self, settings: Settings) {
         let own = own::<D>(settings.own);
-        let renew = {
+        let (renew, before, after) = {
             let mut current = self.current.lock();
+            let before = current.faults();
             let same = current.own == own
                 && current.service.pool == settings.service.pool
                 && current.service.connect_timeout == settings.service.connect_timeout;
@@ -368,9 +415,10 @@ impl<D: Downstream> Owning for One<D> {
                 own: own.clone(),
             };
             current.warn();
-            !same
+            (!same, before, current.faults())
         };
         self.state().reload(settings.service, settings.defaults, settings.source);
+        faults::tell(self.state(), &before, &after);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });
         }

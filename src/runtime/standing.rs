@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -102,6 +102,37 @@ impl Standing {
     }
 }
 
+/// For people: who refuses what, a line each.
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, refusals, .. } = self;
+        if refusals.is_empty() {
+            return write!(f, "{service}: all calls pass");
+        }
+        write!(
+            f,
+            "{service}: {}",
+            if self.passes() { "all calls pass, and would not" } else { "calls are refused" }
+        )?;
+        for Refusal { scope, policy, shadow, message, .. } in refusals {
+            let shadow = if *shadow { ", in shadow" } else { "" };
+            write!(f, "\n  {scope}, {policy}{shadow}: {message}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service => f.write_str("the service"),
+            Self::Call(call) => write!(f, "call {call}"),
+            Self::Thread(thread) => write!(f, "thread {thread}"),
+            Self::Key(key) => f.write_str(key),
+        }
+    }
+}
+
 /// Collects what policies say.
 struct Look {
     now: Tick,
@@ -153,6 +184,7 @@ fn own(call: &CallState, shared: &ScopePolicies) -> ScopePolicies {
         breaker: call.breaker.clone().filter(|_| call.has_own_breaker()),
         gate: call.gates[1].clone(),
         rate: call.rate.clone().filter(|rate| !is_shared(rate)),
+        faults: None,
     }
 }
 

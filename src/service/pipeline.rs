@@ -9,6 +9,7 @@
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
 //!   key       the key's own breaker and a place of its own, where the call has a key   (keyed.rs)
+//!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -247,6 +248,11 @@ async fn attempt<D: Downstream, C: Call<D>>(
         breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
     }
 
+    let drawn = match &state.faults {
+        Some(faults) => faults.draw(state, plan.priority)?,
+        None => None,
+    };
+
     let mut admission = Admission::new(state, number, now);
     if let Some(key) = &plan.key {
         admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
@@ -289,6 +295,12 @@ async fn attempt<D: Downstream, C: Call<D>>(
         plan.invalidation.clone(),
         poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
+    if let Some(faults) = &state.faults
+        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
     let (arrived, at) = match &service.rules {
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {

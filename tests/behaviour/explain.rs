@@ -48,6 +48,10 @@ fn an_open_breaker_tells_its_counts_since_when_and_when_it_is_asked_again() {
                 "figures": figures, "message": message,
             }])
         );
+        assert_eq!(
+            standing.to_string(),
+            format!("users: calls are refused\n  the service, breaker: {message}")
+        );
         let rejected = runtime.snapshot().services[0].breaker.map(|breaker| breaker.rejected);
         assert_eq!(rejected, Some(1), "to ask why counts nothing");
         end(runtime).await;
@@ -59,7 +63,8 @@ fn a_full_bulkhead_tells_its_limits() {
     virtual_time(async || {
         let settings = "bulkhead = { max_in_flight = 2, max_queue = 1 }";
         let (runtime, users) = start(settings, &slow(ms(100))).await;
-        assert!(runtime.explain("users").expect("it is there").passes());
+        let standing = runtime.explain("users").expect("it is there");
+        assert_eq!((standing.passes(), standing.to_string().as_str()), (true, "users: all calls pass"));
         let mut error = None;
         let calls = futures_util::future::join_all((0..3).map(|id| users.send(Ask(id))));
         tokio::join!(calls, async {
