@@ -1,15 +1,20 @@
 //! opossum's documented behaviour, case by case and trap by trap, through the public API: what somebody who comes from
-//! there relies on is here, or differs on purpose. A test's number is the case's in `docs/opossum.md`, which says what
-//! each option and event is called here.
+//! there relies on is here, or differs on purpose. `docs/opossum.md` numbers the cases and says what each option and event
+//! is called here; the module `account` checks that it names each case and each of these tests.
 
 // The behaviour tests use more of it.
 #[allow(dead_code)]
 #[path = "../behaviour/support.rs"]
 mod support;
 
-mod breaker;
+mod account;
 mod cache;
-mod calls;
+mod coalesce;
+mod counting;
 mod fallback;
+mod lifecycle;
 mod options;
+mod shop;
+mod states;
 mod traps;
+mod watch;

@@ -1,41 +1,47 @@
-//! Options, names, and what is always there.
+//! What may be set, its defaults, and what is refused.
 
-use seawall::{Runtime, policy::breaker::State, service::Func};
+use seawall::{Runtime, policy::breaker::State};
 use seawall_testkit::{Ask, Scripted, virtual_time};
 
-use crate::support::{end, fails, ms, replies, start};
+use crate::{
+    shop::guard,
+    support::{end, fails, ms, replies, slow, start},
+    watch::state,
+};
 
+/// Why these settings of a service are refused.
 async fn refused(settings: &str) -> String {
     let settings = format!("[services.users]\n{settings}");
     let builder = Runtime::builder().kind::<Scripted>().parse(settings).expect("it is TOML");
     builder.current_thread().start().await.expect_err("it is refused").to_string()
 }
 
+/// The time-out is shorter than opossum's ten seconds, and the number of calls at once has a limit.
 #[test]
-fn case_1_the_defaults() {
+fn case_1_the_defaults_are_opossums_but_for_timeout_and_capacity() {
     virtual_time(async || {
-        let (runtime, users) = start("", &replies()).await;
-        let settings = runtime.explain_settings("users").expect("it is there");
-        let value = |key: &str| {
-            let row = settings.rows.iter().find(|row| row.key == format!("services.users.{key}"));
-            row.map(|row| row.value.as_str()).unwrap_or_default()
-        };
-        // Shorter than opossum's ten seconds; the 3 s of its README.
-        assert_eq!(value("timeout"), "\"3s\"");
-        assert_eq!(
-            (value("breaker.reset_timeout"), value("breaker.error_threshold")),
-            ("\"30s\"", "\"50%\"")
-        );
-        assert_eq!((value("breaker.window"), value("breaker.buckets")), ("\"10s\"", "10"));
-        users.send(Ask(1)).await.expect("it is well");
-        let breaker = runtime.snapshot().services[0].breaker.expect("it is on");
-        assert_eq!(breaker.state, State::Closed);
+        let (runtime, _users) = start("", &replies()).await;
+        let rows = runtime.explain_settings("users").expect("it is there").rows;
+        for (key, value) in [
+            ("timeout", "\"3s\""),
+            ("breaker.reset_timeout", "\"30s\""),
+            ("breaker.error_threshold", "\"50%\""),
+            ("breaker.window", "\"10s\""),
+            ("breaker.buckets", "10"),
+            ("breaker.mode", "\"enforce\""),
+            ("bulkhead.max_in_flight", "100"),
+        ] {
+            let row = rows.iter().find(|row| row.key == format!("services.users.{key}"));
+            assert_eq!(row.map(|row| row.value.as_str()), Some(value), "{key}");
+        }
+        assert_eq!(state(&runtime), State::Closed);
         end(runtime).await;
     });
 }
 
+/// A time of zero is refused, since it would mean that no call can succeed; a threshold of zero is one.
 #[test]
-fn case_2_zero_is_what_it_says_or_an_error_and_never_the_default() {
+fn case_2_zero_is_kept_or_refused_and_never_the_default() {
     virtual_time(async || {
         for (setting, key) in
             [("timeout = \"0s\"", "timeout"), ("breaker.reset_timeout = \"0s\"", "reset_timeout")]
@@ -43,10 +49,11 @@ fn case_2_zero_is_what_it_says_or_an_error_and_never_the_default() {
             let error = refused(&format!("kind = \"scripted\"\n{setting}")).await;
             assert!(error.contains(key) && error.contains("longer than 0s"), "{error}");
         }
-        let settings = "retry = false\nbreaker = { error_threshold = \"0%\", minimum_calls = 0, consecutive_failures = 0 }";
+        let settings = "retry = false\n\
+            breaker = { error_threshold = \"0%\", minimum_calls = 0, consecutive_failures = 0 }";
         let (runtime, users) = start(settings, &fails()).await;
         users.send(Ask(1)).await.expect_err("it fails");
-        assert!(users.send(Ask(1)).await.expect_err("any failure is too many").is_rejection());
+        assert_eq!(state(&runtime), State::Open);
         end(runtime).await;
     });
 }
@@ -59,8 +66,9 @@ fn case_3_without_an_action_there_is_nothing_to_start() {
     });
 }
 
+/// A name is never made up: settings and code must both have it.
 #[test]
-fn case_4_a_name_is_given_once_and_must_be_known() {
+fn case_4_a_service_has_the_name_that_settings_and_code_agree_on() {
     virtual_time(async || {
         let (runtime, users) = start("", &replies()).await;
         assert_eq!(users.name(), "users");
@@ -71,22 +79,36 @@ fn case_4_a_name_is_given_once_and_must_be_known() {
 }
 
 #[test]
-fn case_52_all_counts_are_there_at_any_time_and_nothing_ticks() {
+fn case_5_arguments_reach_the_action_unchanged_whatever_the_breaker_does() {
     virtual_time(async || {
-        let settings = "[services.any]\nkind = \"func\"";
-        let runtime = Runtime::builder().parse(settings).expect("it is TOML").current_thread().start().await;
-        let runtime = runtime.expect("it is right");
-        let any: seawall::Service<Func> = runtime.guard("any").expect("it is there");
-        any.run(|| async { Ok::<_, std::io::Error>(1) }).await.expect("it is well");
-        tokio::time::sleep(ms(3_600_000)).await;
-        let snapshot = serde_json::to_value(runtime.snapshot()).expect("it can be written");
-        let call = &snapshot["services"][0]["calls"][0];
-        for count in
-            ["fresh", "cached", "stale", "fallback", "error", "timeout", "rejected", "cancelled", "coalesced"]
-        {
-            assert!(call[count].is_u64(), "{count}");
+        for mode in ["enforce", "shadow", "off"] {
+            let (runtime, users) = start(&format!("breaker.mode = \"{mode}\""), &replies()).await;
+            for id in [0, 7, u64::MAX] {
+                assert_eq!(users.send(Ask(id)).await.expect("it is well").id, id);
+            }
+            end(runtime).await;
         }
-        assert!(call["latency"]["p95_us"].is_u64());
+    });
+}
+
+#[test]
+fn case_6_a_plain_value_is_the_answer() {
+    virtual_time(async || {
+        let (runtime, any) = guard("").await;
+        let answer = any.run(|| async { Ok::<_, std::io::Error>("a word") }).await;
+        assert_eq!(answer.expect("it is well").into_inner(), "a word");
+        end(runtime).await;
+    });
+}
+
+/// A call always has a time-out: without one, whatever hangs holds its caller for ever.
+#[test]
+fn case_10_an_attempt_may_have_no_timeout_of_its_own_but_a_call_has_one() {
+    virtual_time(async || {
+        let error = refused("kind = \"scripted\"\ntimeout = false").await;
+        assert!(error.contains("timeout"), "{error}");
+        let (runtime, users) = start("timeout = \"1m\"\nattempt_timeout = false", &slow(ms(59_999))).await;
+        users.send(Ask(1)).await.expect("it has the whole minute");
         end(runtime).await;
     });
 }
