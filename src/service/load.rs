@@ -58,7 +58,7 @@ pub(crate) fn look_up<D: Downstream, C: Call<D>>(
         return Looked::Uncached;
     }
     let looked = with_key(
-        service.state.id,
+        service.state.number,
         C::NAME,
         partition(settings),
         plan.context.as_ref(),
@@ -208,7 +208,7 @@ pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -
             return Err(state.rejected(Reason::BadCall(whose.into())));
         }
         with_key(
-            service.state.id,
+            service.state.number,
             C::NAME,
             partition,
             context,
