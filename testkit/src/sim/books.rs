@@ -1,9 +1,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
+use seawall::Priority;
 use tokio::time::Instant;
 
-use super::{log::Ending, world::Kind};
+use super::{
+    log::Ending,
+    world::{Kind, count_at},
+};
 
 /// What the callers saw: every call's end, and what is still out.
 #[derive(Default)]
@@ -21,7 +25,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Service {
-    started: u64,
+    /// Calls by the second in which they began.
+    started: Vec<u64>,
     tallies: [Tally; 3],
     longest: Duration,
     /// Ends of calls that nothing of their callers' own spoiled.
@@ -39,6 +44,7 @@ pub(super) struct End {
     pub(super) at: Duration,
     pub(super) how: Ending,
     pub(super) took: Duration,
+    pub(super) priority: Priority,
 }
 
 /// Calls by their end.
@@ -84,14 +90,14 @@ impl Books {
         Self(Mutex::new(Inner { services, ..Inner::default() }))
     }
 
-    /// A call begins, and must have ended by then. Its number, and the newest version of `key` that anybody knows of.
-    pub(super) fn begin(&self, service: usize, key: u64, must_end: Instant) -> (u64, u64) {
+    /// A call begins at this time of the run, and must have ended by then. Its number, and the newest version of `key` that anybody knows of.
+    pub(super) fn begin(&self, service: usize, key: u64, at: Duration, must_end: Instant) -> (u64, u64) {
         let mut inner = self.0.lock();
         inner.calls += 1;
         let nonce = inner.calls;
         inner.out.insert(nonce, must_end);
         let service = &mut inner.services[service];
-        service.started += 1;
+        count_at(&mut service.started, at);
         (nonce, service.written.get(&key).copied().unwrap_or(0))
     }
 
@@ -133,8 +139,9 @@ impl Books {
         inner.out.iter().filter(|(_, must_end)| **must_end < now).map(|(nonce, _)| *nonce).collect()
     }
 
-    pub(super) fn started(&self, service: usize) -> u64 {
-        self.0.lock().services[service].started
+    /// Calls by the second in which they began.
+    pub(super) fn started(&self, service: usize) -> Vec<u64> {
+        self.0.lock().services[service].started.clone()
     }
 
     pub(super) fn tally(&self, service: usize, kind: Kind) -> Tally {
@@ -152,9 +159,13 @@ impl Books {
         from: Duration,
         until: Duration,
     ) -> impl Iterator<Item = Ending> {
-        let within = move |end: &End| from <= end.at && end.at < until;
-        let ends: Vec<_> = self.0.lock().services[service].ends.iter().copied().filter(within).collect();
-        ends.into_iter().map(|end| end.how)
+        let inner = self.0.lock();
+        // They are in the order of time.
+        let ends = &inner.services[service].ends;
+        let place = |time| ends.partition_point(|end| end.at < time);
+        let within = ends.get(place(from)..place(until)).unwrap_or_default();
+        let within: Vec<_> = within.iter().map(|end| end.how).collect();
+        within.into_iter()
     }
 
     /// All ends of a service's calls, in order.

@@ -11,29 +11,38 @@ use super::{
     random::Random,
     run::Run,
     settings::DEADLINE,
+    weather::Weather,
     world::Kind,
 };
 
 /// Calls a service until the load ends, by the clock and whatever becomes of the calls.
 pub(super) async fn call_on(run: Arc<Run>, place: usize, service: Service<Simulated>) {
     let mut random = Random::of(run.plan.seed, 200 + place as u64);
+    let mut weather = Weather::of(&run.plan, place);
     let mut next = Instant::now();
     loop {
         let now = run.log.elapsed();
         if now >= run.plan.load_ends {
             return;
         }
-        next += random.interval(run.plan.rate(place, now));
+        next += random.interval(run.plan.services[place].callers.per_second * weather.flood(now));
         sleep_until(next).await;
         let call = Planned::draw(&run, place, &mut random);
+        let aborts = call.aborts;
         let (run, service) = (Arc::clone(&run), service.clone());
-        actix_rt::spawn(async move {
+        let task = actix_rt::spawn(async move {
             match call.kind {
                 Kind::Get => call.make(&run, &service, Get).await,
                 Kind::Look => call.make(&run, &service, Look).await,
                 Kind::Put => call.make(&run, &service, Put).await,
             }
         });
+        if let Some(after) = aborts {
+            actix_rt::spawn(async move {
+                sleep(after).await;
+                task.abort();
+            });
+        }
     }
 }
 
@@ -44,8 +53,14 @@ struct Planned {
     key: u64,
     /// How long it has, where not as long as the service says.
     hurry: Option<Duration>,
-    /// When its caller goes away.
+    /// Whether it has that from a context, and does not ask for it itself.
+    inherits: bool,
+    /// Whether a kept reply will not do.
+    refreshes: bool,
+    /// When its caller goes away: it looks first whether there is an answer.
     patience: Option<Duration>,
+    /// When its task is aborted, whatever has come for it by then.
+    aborts: Option<Duration>,
     trap: Option<Trap>,
     fallback: Option<Fallback>,
     priority: Priority,
@@ -81,12 +96,16 @@ impl Planned {
             sometimes(callers.hurried),
             sometimes(callers.fallbacks),
         );
+        let by_abort = random.happens(0.5);
         Self {
             place,
             kind,
             key: random.below(callers.keys),
             hurry: hurried.then(|| random.pick(&[0, 1, 20, 100, 300])).map(Duration::from_millis),
-            patience: cancels.then(|| random.millis(0, 600)),
+            inherits: random.happens(0.5),
+            refreshes: random.happens(0.02),
+            patience: (cancels && !by_abort).then(|| random.millis(0, 600)),
+            aborts: (cancels && by_abort).then(|| random.millis(0, 100)),
             trap: trapped.then(|| random.pick(&Trap::ALL)),
             fallback: falls_back.then(|| {
                 random.pick(&[
@@ -98,7 +117,7 @@ impl Planned {
                     Fallback::Hangs,
                 ])
             }),
-            priority: random.pick(&Priority::ALL),
+            priority: Priority::ALL[random.weighted(&callers.priorities)],
         }
     }
 
@@ -109,8 +128,12 @@ impl Planned {
         let Self { place, kind, key, hurry, patience, trap, .. } = self;
         let start = Instant::now();
         let deadline = start + hurry.unwrap_or(DEADLINE);
-        let (nonce, known) = run.books.begin(place, key, deadline + GRACE);
+        let (nonce, known) = run.books.begin(place, key, run.log.elapsed(), deadline + GRACE);
         run.log.add(place, Step::Call(kind.name(), nonce));
+        // Whoever goes away, is in a hurry or panics has himself to thank.
+        let spoiled = patience.is_some() || self.aborts.is_some() || trap.is_some() || hurry.is_some();
+        let mut entry =
+            Entry { run, place, kind, nonce, start, priority: self.priority, spoiled, open: true };
         let message = Message {
             nonce,
             key,
@@ -120,32 +143,35 @@ impl Planned {
             armed: Arc::default(),
         };
         let sending = service.send(call(message)).priority(self.priority);
+        let sending = if self.refreshes { sending.refresh() } else { sending };
         let sending = match hurry {
-            Some(hurry) => sending.deadline(hurry),
-            None => sending,
+            Some(hurry) if !self.inherits => sending.deadline(hurry),
+            _ => sending,
         };
         let panics = trap == Some(Trap::Fallback);
-        let result = match self.fallback {
-            None if !panics => patiently(patience, sending).await,
-            fallback => {
-                let fallback = if panics { Fallback::Panics } else { fallback.unwrap_or(Fallback::Value) };
-                patiently(patience, sending.fallback(move |_| fall_back(fallback, place))).await
+        let call = async {
+            match self.fallback {
+                None if !panics => patiently(patience, sending).await,
+                fallback => {
+                    let fallback =
+                        if panics { Fallback::Panics } else { fallback.unwrap_or(Fallback::Value) };
+                    patiently(patience, sending.fallback(move |_| fall_back(fallback, place))).await
+                }
             }
         };
+        let result = match hurry {
+            Some(hurry) if self.inherits => seawall::within(hurry, call).await,
+            _ => call.await,
+        };
         let how = ending(result.as_ref());
-        let end = End { at: run.log.elapsed(), how, took: start.elapsed() };
-        // Whoever goes away, is in a hurry or panics has himself to thank.
-        let spoiled = patience.is_some() || trap.is_some() || hurry.is_some();
-        run.books.end(place, kind, nonce, end, spoiled);
-        run.log.add(place, Step::End(nonce, how));
-        run.books.sight(how.word());
+        let took = entry.end(how);
         if let Some(Err(error)) = &result
             && let Some(reason) = error.reason()
         {
             run.books.sight(refusal(reason));
         }
-        if end.took > hurry.unwrap_or(DEADLINE) + GRACE {
-            let text = format_args!("{nonce} ended {:?} after it began, as {how:?}", end.took);
+        if took > hurry.unwrap_or(DEADLINE) + GRACE {
+            let text = format_args!("{nonce} ended {took:?} after it began, as {how:?}");
             run.violations.add("I1", text);
         }
         if let Some(Ok(answer)) = result {
@@ -175,6 +201,39 @@ impl Planned {
         }
         if kind == Kind::Put {
             run.books.written(place, key, reply.version);
+        }
+    }
+}
+
+/// A call in its callers' books: it is ended once, as cancelled where its task goes away.
+struct Entry<'a> {
+    run: &'a Run,
+    place: usize,
+    kind: Kind,
+    nonce: u64,
+    start: Instant,
+    priority: Priority,
+    spoiled: bool,
+    open: bool,
+}
+
+impl Entry<'_> {
+    /// Ends it; how long it took.
+    fn end(&mut self, how: Ending) -> Duration {
+        let Self { run, place, kind, nonce, priority, spoiled, .. } = *self;
+        self.open = false;
+        let took = self.start.elapsed();
+        run.books.end(place, kind, nonce, End { at: run.log.elapsed(), how, took, priority }, spoiled);
+        run.books.sight(how.word());
+        run.log.add(place, Step::End(nonce, how));
+        took
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.end(Ending::Cancelled);
         }
     }
 }

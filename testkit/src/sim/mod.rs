@@ -27,6 +27,8 @@ mod random;
 mod rules;
 mod run;
 mod settings;
+mod stages;
+mod weather;
 mod world;
 
 pub use books::Sights;
@@ -36,3 +38,4 @@ pub use plan::{Callers, Change, Fault, FaultKind, Opening, Plan, Reload, Service
 pub use rules::Violation;
 pub use run::{EXPECTED, Report, Second, run};
 pub use settings::{Breaker, Settings};
+pub use stages::CAPACITY;

@@ -3,17 +3,8 @@
 use std::{cell::RefCell, panic, sync::Once};
 
 thread_local! {
-    /// What panicked on this thread, while a run is on it.
-    static SEEN: RefCell<Option<Seen>> = const { RefCell::new(None) };
-}
-
-/// The panics of a run.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    /// Those that were injected.
-    pub(super) injected: u64,
-    /// The others, each with its text and place.
-    pub(super) others: Vec<String>,
+    /// What panicked on this thread that was not to, with its text and place, while a run is on it.
+    static SEEN: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 /// How the text of an injected panic begins.
@@ -21,32 +12,30 @@ const MARK: &str = "injected: ";
 
 static HOOK: Once = Once::new();
 
-/// Counts this thread's panics from now on, in place of printing them. Other threads' are printed as before.
+/// Keeps injected panics of this thread from being printed, and remembers all others of it, from now on.
 pub(super) fn watch() {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let watched = SEEN.with_borrow_mut(|seen| match seen {
-                None => false,
-                Some(seen) => {
-                    if info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with(MARK)) {
-                        seen.injected += 1;
-                    } else {
-                        seen.others.push(info.to_string());
-                    }
-                    true
+            let expected = SEEN.with_borrow_mut(|seen| {
+                let Some(seen) = seen else { return false };
+                let injected =
+                    info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with(MARK));
+                if !injected {
+                    seen.push(info.to_string());
                 }
+                injected
             });
-            if !watched {
+            if !expected {
                 before(info);
             }
         }));
     });
-    SEEN.set(Some(Seen::default()));
+    SEEN.set(Some(Vec::new()));
 }
 
-/// What panicked since [`watch`].
-pub(super) fn seen() -> Seen {
+/// What panicked since [`watch`] that was not to.
+pub(super) fn seen() -> Vec<String> {
     SEEN.with_borrow(|seen| seen.clone().unwrap_or_default())
 }
 

@@ -58,6 +58,8 @@ pub struct Callers {
     pub fallbacks: f64,
     /// Those with a deadline shorter than the service's, or one that has passed.
     pub hurried: f64,
+    /// How many are critical, normal, low and background, to each other.
+    pub priorities: [u64; 4],
 }
 
 /// Something that goes wrong.
@@ -192,23 +194,9 @@ impl Plan {
         Self { seed, services, faults, reloads, cache_kib, faults_end, load_ends }
     }
 
-    /// What goes wrong in a service at a time.
-    pub(super) fn faults_at(&self, service: usize, at: Duration) -> impl Iterator<Item = &Fault> {
-        self.faults.iter().filter(move |fault| fault.service == service && fault.is_on(at))
-    }
-
     /// Whether something goes wrong in a service for good.
     pub(super) fn is_lost(&self, service: usize) -> bool {
         self.faults.iter().any(|fault| fault.service == service && fault.until == Duration::MAX)
-    }
-
-    /// Calls a second at a time.
-    pub(super) fn rate(&self, service: usize, at: Duration) -> f64 {
-        let floods = self.faults_at(service, at).filter_map(|fault| match fault.kind {
-            FaultKind::Flood(times) => Some(times as f64),
-            _ => None,
-        });
-        self.services[service].callers.per_second * floods.fold(1.0, f64::max)
     }
 
     /// All settings as they are in the end if these changes are applied in order.
@@ -237,7 +225,7 @@ impl Plan {
 }
 
 impl ServicePlan {
-    fn victim(name: &'static str, random: &mut Random) -> Self {
+    pub(super) fn victim(name: &'static str, random: &mut Random) -> Self {
         let latency = Latency::of(random);
         let per_second = random.between(20, 60) as f64;
         // Never more than half busy when all is well, so that what is seen is the fault's doing.
@@ -257,11 +245,12 @@ impl ServicePlan {
                 traps: random.pick(&[0.0, 0.002, 0.02]),
                 fallbacks: 0.3 * random.unit(),
                 hurried: random.pick(&[0.0, 0.1]),
+                priorities: [1; 4],
             },
         }
     }
 
-    fn neighbour(random: &mut Random) -> Self {
+    pub(super) fn neighbour(random: &mut Random) -> Self {
         let callers = Callers {
             per_second: 30.0,
             writes: 0.2,
@@ -271,16 +260,11 @@ impl ServicePlan {
             traps: 0.0,
             fallbacks: 0.0,
             hurried: 0.0,
+            priorities: [1; 4],
         };
         let latency = Latency::Uniform(random.millis(0, 5), random.millis(10, 40));
         let settings = Settings::of(random);
         Self { name: "neighbour", neighbour: true, latency, workers: None, settings, callers }
-    }
-}
-
-impl Fault {
-    pub(super) fn is_on(&self, at: Duration) -> bool {
-        self.from <= at && at < self.until
     }
 }
 

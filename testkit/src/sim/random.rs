@@ -51,6 +51,21 @@ impl Random {
         from[self.below(from.len() as u64) as usize].clone()
     }
 
+    /// A place in `weights`, each as often as it weighs.
+    pub(super) fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut left = self.below(weights.iter().sum());
+        weights
+            .iter()
+            .position(|weight| match left.checked_sub(*weight) {
+                Some(rest) => {
+                    left = rest;
+                    false
+                }
+                None => true,
+            })
+            .unwrap_or(0)
+    }
+
     /// The time to the next of events that come by chance, `per_second` of them.
     pub(super) fn interval(&mut self, per_second: f64) -> Duration {
         Duration::from_secs_f64((-(1.0 - self.unit()).ln() / per_second).min(3600.0))
@@ -78,13 +93,15 @@ mod tests {
     #[test]
     fn what_is_drawn_lies_where_it_should() {
         let mut random = Random::of(7, 0);
-        let (mut sum, mut happened) = (0.0, 0);
+        let (mut sum, mut happened, mut weighed) = (0.0, 0, 0);
         for _ in 0..10_000 {
             assert!((3..=9).contains(&random.between(3, 9)));
             sum += random.interval(50.0).as_secs_f64();
             happened += u32::from(random.happens(0.2));
+            weighed += u32::from(random.weighted(&[1, 0, 3]) == 2);
         }
         assert!((190.0..210.0).contains(&sum), "10,000 at 50 a second take 200 s, not {sum}");
         assert!((1900..2100).contains(&happened), "{happened} of 10,000 at 20 %");
+        assert!((7300..7700).contains(&weighed), "{weighed} of 10,000 at 3 to 1");
     }
 }

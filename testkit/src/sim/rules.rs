@@ -12,7 +12,6 @@ use seawall::runtime::{ServiceSnapshot, Snapshot};
 use super::{
     books::{Books, Tally},
     log::Ending,
-    panics::Seen as Panics,
     plan::{Fault, Plan, SETTLING},
     world::{Kind, Seen, SeenOfKind},
 };
@@ -175,19 +174,30 @@ impl Verdicts<'_> {
         }
     }
 
-    /// I4: retries are within their budget, over the whole run: its share of calls, and the floor for as long as it took
-    /// and the window before.
+    /// I4: retries are within their budget at any time: its share of the calls of ten seconds, and its floor.
+    ///
+    /// A retry was paid for less than a second before it begins. So the last one of nine seconds found enough for all of
+    /// them in the ten seconds that ended when it was paid for, which was in its own second or in the one before.
     pub(super) fn nothing_is_amplified(&self, place: usize, seen: &Seen) {
         let service = &self.plan.services[place];
         let Some((ratio, floor)) = service.settings.budget else { return };
         let calls = self.books.started(place);
-        let seconds = self.plan.load_ends.as_secs_f64() + 10.0;
-        let allowed = calls as f64 * ratio as f64 / 100.0 + floor as f64 * seconds;
-        self.violations.hold(
-            "I4",
-            seen.retries as f64 <= allowed,
-            format_args!("{}: {} retries of {calls} calls, {allowed:.0} allowed", service.name, seen.retries),
-        );
+        let sum = |counts: &[u64], from: usize, last: usize| -> u64 {
+            counts.iter().take(last + 1).skip(from).sum()
+        };
+        for last in (0..seen.retries.len()).filter(|second| seen.retries[*second] > 0) {
+            let retries = sum(&seen.retries, last.saturating_sub(8), last);
+            let calls = sum(&calls, last.saturating_sub(10), last);
+            let allowed = calls * ratio / 100 + floor * 10;
+            self.violations.hold(
+                "I4",
+                retries <= allowed,
+                format_args!(
+                    "{}: {retries} retries within 9 s, up to {last} s, where {allowed} are allowed",
+                    service.name
+                ),
+            );
+        }
     }
 
     /// I5: the neighbour has noticed nothing.
@@ -263,8 +273,8 @@ impl Verdicts<'_> {
     }
 
     /// I11: what panicked is what was made to.
-    pub(super) fn panics_are_ours(&self, panics: &Panics) {
-        for text in &panics.others {
+    pub(super) fn panics_are_ours(&self, others: &[String]) {
+        for text in others {
             self.violations.add("I11", format_args!("it panicked: {text}"));
         }
     }

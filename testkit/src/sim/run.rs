@@ -14,7 +14,7 @@ use std::{
 };
 
 use seawall::{
-    Runtime, Service,
+    Priority, Runtime, Service,
     telemetry::{Cause, What},
 };
 use tokio::time::{Instant, sleep};
@@ -61,6 +61,10 @@ pub struct Second {
     pub answered: u64,
     /// How long these took: 99 of 100 at most so long.
     pub p99: Duration,
+    /// Critical calls that ended.
+    pub critical: u64,
+    /// Those that had an answer.
+    pub critical_answered: u64,
 }
 
 /// What the tasks of a run share.
@@ -316,7 +320,7 @@ async fn stage(run: Arc<Run>, fault: Fault, service: Service<Simulated>) {
 /// there panics.
 async fn kill(run: &Run, place: usize, service: &Service<Simulated>) {
     let start = Instant::now();
-    let (nonce, _) = run.books.begin(place, 0, start + DEADLINE);
+    let (nonce, _) = run.books.begin(place, 0, run.log.elapsed(), start + DEADLINE);
     run.log.add(place, Step::Killed);
     let armed = Arc::new(AtomicBool::new(false));
     let message = Message {
@@ -338,7 +342,8 @@ async fn kill(run: &Run, place: usize, service: &Service<Simulated>) {
     };
     // Where no shard has it by now, it panics here.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
-    run.books.end(place, Kind::Get, nonce, End { at: run.log.elapsed(), how, took: start.elapsed() }, true);
+    let end = End { at: run.log.elapsed(), how, took: start.elapsed(), priority: Priority::Normal };
+    run.books.end(place, Kind::Get, nonce, end, true);
 }
 
 /// Reloads as planned; how often well, and how often not.
@@ -374,7 +379,11 @@ fn by_second(ends: &[End]) -> Vec<Second> {
     for end in ends {
         let second = end.at.as_secs() as usize;
         seconds[second].ended += 1;
-        if matches!(end.how, Ending::Fresh | Ending::Cached) {
+        let (answered, critical) =
+            (matches!(end.how, Ending::Fresh | Ending::Cached), end.priority == Priority::Critical);
+        seconds[second].critical += u64::from(critical);
+        seconds[second].critical_answered += u64::from(critical && answered);
+        if answered {
             seconds[second].answered += 1;
             times[second].push(end.took);
         }

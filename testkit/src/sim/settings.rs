@@ -48,8 +48,8 @@ pub(super) const DEADLINE: Duration = Duration::from_millis(500);
 pub(super) const CONNECT: Duration = Duration::from_millis(300);
 /// The longest pause between two tries to open one.
 pub(super) const RESTART: Duration = Duration::from_secs(1);
-/// How long probes may hold the gate.
-const PROBES: Duration = Duration::from_secs(1);
+/// How long probes may hold the gate: longer than any takes, so that a slot that nobody gives back shows.
+const PROBES: Duration = Duration::from_secs(20);
 
 impl Settings {
     /// No policy but the deadline and `attempts`: what a client is without protection.
@@ -63,6 +63,26 @@ impl Settings {
             cache: (Duration::from_secs(5), Duration::ZERO, Duration::ZERO),
             health: Duration::ZERO,
             more: "",
+        }
+    }
+
+    /// Those that every scenario of the project goes by unless it says otherwise.
+    pub fn reference() -> Self {
+        Self {
+            bulkhead: Some((64, 128)),
+            breaker: Some(Breaker {
+                counts_calls: true,
+                threshold: 50,
+                consecutive: 0,
+                reset: Duration::from_secs(2),
+                reset_max: Duration::from_secs(2),
+                probes: 5,
+                ramp: Duration::from_secs(1),
+            }),
+            attempts: 3,
+            budget: Some((20, 10)),
+            cache: (Duration::from_secs(5), Duration::ZERO, Duration::from_secs(60)),
+            ..Self::bare(3)
         }
     }
 
@@ -95,7 +115,8 @@ impl Settings {
     /// How long after the end of what it suffered the service has for a first success: the longest pause of breaker or
     /// restarts, one attempt of each that began just before, and the second that FAULTS' I7 adds.
     pub(super) fn recovery(&self) -> Duration {
-        let breaker = self.breaker.map_or(Duration::ZERO, |breaker| breaker.reset_max.mul_f64(1.05) + PROBES);
+        let breaker =
+            self.breaker.map_or(Duration::ZERO, |breaker| breaker.reset_max.mul_f64(1.05) + DEADLINE);
         breaker.max(RESTART + CONNECT) + DEADLINE + Duration::from_secs(1)
     }
 

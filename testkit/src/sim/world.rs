@@ -15,6 +15,7 @@ use super::{
     plan::{FaultKind, Opening, Plan},
     random::Random,
     rules::Violations,
+    weather::Weather,
 };
 
 /// The calls there are; each counts apart.
@@ -40,6 +41,9 @@ impl Kind {
     }
 }
 
+/// The downstream's own queue is bounded too: who would wait in it for longer is told so.
+const LONGEST_QUEUE: Duration = Duration::from_secs(5);
+
 /// One service's downstream.
 pub(super) struct World {
     pub(super) service: usize,
@@ -51,6 +55,7 @@ pub(super) struct World {
 
 struct Inner {
     random: Random,
+    weather: Weather,
     /// When each worker will be free.
     workers: Vec<Instant>,
     /// Things that were written to, and how often.
@@ -65,9 +70,8 @@ struct Inner {
 pub(super) struct Seen {
     /// Attempts by call.
     pub(super) by_kind: [SeenOfKind; 3],
-    /// First tries, and retries, by second.
-    pub(super) retries: u64,
-    pub(super) firsts: u64,
+    /// Retries by the second in which they began.
+    pub(super) retries: Vec<u64>,
     /// Pools that were opened, and closed.
     pub(super) opened: u64,
     pub(super) closed: u64,
@@ -116,6 +120,7 @@ impl World {
             violations: Arc::clone(violations),
             inner: Mutex::new(Inner {
                 random: Random::of(plan.seed, 100 + service as u64),
+                weather: Weather::of(plan, service),
                 workers: vec![Instant::now(); workers],
                 versions: BTreeMap::new(),
                 writes: BTreeMap::new(),
@@ -130,9 +135,11 @@ impl World {
 
     /// How a pool that is opened now does.
     pub(super) fn opening(&self) -> Option<Opening> {
-        self.now().find_map(|kind| match kind {
-            FaultKind::Pool(opening) => Some(opening),
-            _ => None,
+        self.now(|faults| {
+            faults.iter().find_map(|kind| match kind {
+                FaultKind::Pool(opening) => Some(*opening),
+                _ => None,
+            })
         })
     }
 
@@ -148,7 +155,7 @@ impl World {
 
     /// Whether a health check fails now.
     pub(super) fn is_sick(&self) -> bool {
-        self.now().any(|kind| kind == FaultKind::Sick)
+        self.now(|faults| faults.contains(&FaultKind::Sick))
     }
 
     /// An attempt begins: the `number`th at its call.
@@ -157,15 +164,13 @@ impl World {
         let mut inner = self.inner.lock();
         inner.seen.by_kind[kind as usize].begun += 1;
         if number > 1 {
-            inner.seen.retries += 1;
-        } else {
-            inner.seen.firsts += 1;
+            count_at(&mut inner.seen.retries, self.log.elapsed());
         }
     }
 
     /// Whether a connection can be made, and how long that takes: mostly there is one already.
     pub(super) fn connect(&self) -> Result<Duration, Duration> {
-        let refused = self.now().any(|kind| kind == FaultKind::Refused);
+        let refused = self.now(|faults| faults.contains(&FaultKind::Refused));
         let random = &mut self.inner.lock().random;
         let takes = if random.happens(0.1) { random.millis(1, 3) } else { Duration::ZERO };
         if refused { Err(takes) } else { Ok(takes) }
@@ -180,7 +185,7 @@ impl World {
             self.violations
                 .add("I3", format_args!("{}: {nonce} arrives {late:?} past its deadline", self.name()));
         }
-        let faults: Vec<_> = self.now().collect();
+        let faults = self.now(<[_]>::to_vec);
         let mut inner = self.inner.lock();
         let Inner { random, workers, versions, writes, .. } = &mut *inner;
         let mut takes = self.plan.services[self.service].latency.draw(random);
@@ -203,6 +208,18 @@ impl World {
             };
             verdict = meant.unwrap_or(verdict);
         }
+        let open = if faults.contains(&FaultKind::Narrow) { 1 } else { workers.len() };
+        let after = match workers.iter_mut().take(open).min() {
+            None => takes,
+            Some(worker) if *worker > now + LONGEST_QUEUE => {
+                verdict = Verdict::AskForLess;
+                Duration::ZERO
+            }
+            Some(worker) => {
+                *worker = (*worker).max(now) + takes;
+                *worker - now
+            }
+        };
         let version = versions.entry(key).or_default();
         // Who asks for less has done nothing.
         if kind == Kind::Put && verdict != Verdict::AskForLess {
@@ -213,16 +230,6 @@ impl World {
                 self.violations.add("I10", format_args!("{}: the write {nonce} is made twice", self.name()));
             }
         }
-        let open = if faults.contains(&FaultKind::Narrow) { 1 } else { workers.len() };
-        let begins = match workers.iter_mut().take(open).min() {
-            Some(worker) => {
-                let begins = (*worker).max(now);
-                *worker = begins + takes;
-                begins
-            }
-            None => now,
-        };
-        let after = begins + takes - now;
         let fate = Fate { after, verdict, version: *version };
         drop(inner);
         self.log.add(self.service, Step::Arrival(nonce, after.as_micros() as u64));
@@ -251,11 +258,21 @@ impl World {
         seen.panicked += 1;
     }
 
-    fn now(&self) -> impl Iterator<Item = FaultKind> {
-        self.plan.faults_at(self.service, self.log.elapsed()).map(|fault| fault.kind)
+    /// Looks at what goes wrong now.
+    fn now<T>(&self, look: impl FnOnce(&[FaultKind]) -> T) -> T {
+        look(self.inner.lock().weather.at(self.log.elapsed()))
     }
 
     fn name(&self) -> &'static str {
         self.plan.services[self.service].name
     }
+}
+
+/// Counts one more in the second that `at` is in.
+pub(super) fn count_at(seconds: &mut Vec<u64>, at: Duration) {
+    let second = at.as_secs() as usize;
+    if seconds.len() <= second {
+        seconds.resize(second + 1, 0);
+    }
+    seconds[second] += 1;
 }

@@ -6,6 +6,7 @@ pub(crate) const HELP: &str = "\
 A whole runtime in virtual time, under faults that a seed determines.
 
 Usage: cargo xtask sim [--seeds N] [--from S] [--full] | --seed S [--log] | --hour [--seed S]
+                       | --overload | --swizzle
 
   --seeds N   Runs the seeds 0 to N-1; 1,000 unless given. Every tenth runs twice, and must be the same to the byte
   --from S    Begins with this seed instead of 0
@@ -13,6 +14,9 @@ Usage: cargo xtask sim [--seeds N] [--from S] [--full] | --seed S [--log] | --ho
   --seed S    Runs this seed alone, twice, and shows its plan
   --log       With --seed: shows everything that happens, in order
   --hour      One run of a virtual hour
+  --overload  Ten times as many calls as a downstream can answer, with the policies and without: writes docs/overload.svg
+              and target/overload.csv; then the same for what keeps a service down after its reason has gone
+  --swizzle   Four services that go down in one order and come back in another, in all 576 ways
 ";
 
 /// The seeds that CI runs.
@@ -35,6 +39,8 @@ pub(crate) enum Task {
     Hour {
         seed: u64,
     },
+    Overload,
+    Swizzle,
 }
 
 /// How long the faults of a run of an hour go on.
@@ -45,7 +51,7 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, String> {
     let mut args = args.into_iter();
     let (mut seeds, mut from, mut seed) = (None, None, None);
-    let (mut full, mut log, mut hour) = (false, false, false);
+    let (mut full, mut log, mut alone) = (false, false, None);
     while let Some(arg) = args.next() {
         let mut number = |into: &mut Option<u64>| {
             let text = args.next().ok_or_else(|| format!("`{arg}` needs a number behind it"))?;
@@ -59,15 +65,21 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Stri
             "--seed" => number(&mut seed)?,
             "--full" => full = true,
             "--log" => log = true,
-            "--hour" => hour = true,
+            "--hour" | "--overload" | "--swizzle" if alone.is_some() => {
+                return Err(format!("`{arg}` goes with no other"));
+            }
+            "--hour" => alone = Some(Task::Hour { seed: 0 }),
+            "--overload" => alone = Some(Task::Overload),
+            "--swizzle" => alone = Some(Task::Swizzle),
             _ => return Err(format!("there is no option `{arg}`\n\n{HELP}")),
         }
     }
     let many = seeds.is_some() || from.is_some() || full;
-    match (hour, seed) {
-        (true, seed) if !many && !log => Ok(Task::Hour { seed: seed.unwrap_or(0) }),
-        (false, Some(seed)) if !many => Ok(Task::One { seed, log }),
-        (false, None) if !log => Ok(Task::Seeds {
+    match (alone, seed) {
+        (Some(Task::Hour { .. }), seed) if !many && !log => Ok(Task::Hour { seed: seed.unwrap_or(0) }),
+        (Some(task), None) if !many && !log => Ok(task),
+        (None, Some(seed)) if !many => Ok(Task::One { seed, log }),
+        (None, None) if !log => Ok(Task::Seeds {
             from: from.unwrap_or(0),
             count: seeds.unwrap_or(if full { FULL } else { SEEDS }),
             replay_every: if full { 1 } else { 10 },
@@ -90,6 +102,8 @@ mod tests {
         assert_eq!(parsed("--full"), Ok(Task::Seeds { from: 0, count: 10_000, replay_every: 1 }));
         assert_eq!(parsed("--seeds 5 --from 7"), Ok(Task::Seeds { from: 7, count: 5, replay_every: 10 }));
         assert_eq!(parsed("--seed 9 --log"), Ok(Task::One { seed: 9, log: true }));
+        assert_eq!(parsed("--overload"), Ok(Task::Overload));
+        assert_eq!(parsed("--swizzle"), Ok(Task::Swizzle));
         assert_eq!(parsed("--hour --seed 3"), Ok(Task::Hour { seed: 3 }));
         assert_eq!(parsed("--seed 9 --help"), Ok(Task::Help));
     }
@@ -101,6 +115,8 @@ mod tests {
             ("--seeds many", "`--seeds many`"),
             ("--fast", "`--fast`"),
             ("--hour --full", "do not go together"),
+            ("--swizzle --seed 1", "do not go together"),
+            ("--overload --hour", "`--hour` goes with no other"),
             ("--log", "do not go together"),
         ] {
             let error = parsed(args).expect_err("a mistake");

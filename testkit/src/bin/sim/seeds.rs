@@ -33,6 +33,35 @@ const ENOUGH: u64 = 500;
 /// Runs seeds on as many threads as there are cores; how many failed.
 pub(crate) fn many(from: u64, count: u64, replay_every: u64) -> u64 {
     let start = clock();
+    let again = |number: u64| number.is_multiple_of(replay_every);
+    let mut sum = all(count, |number| Plan::of(from + number), again);
+    if count >= ENOUGH {
+        for missing in sim::EXPECTED.iter().filter(|sight| !sum.sights.contains_key(*sight)) {
+            println!("never seen in {count} seeds: {missing}");
+            sum.failed += 1;
+        }
+    }
+    sum.close(start)
+}
+
+/// Runs every order of going and coming; how many failed.
+pub(crate) fn swizzle() -> u64 {
+    let start = clock();
+    let orders = orders();
+    let count = orders.len() as u64;
+    let of = |number| orders[number as usize];
+    let plan = |number: u64| Plan::swizzle(of(number / count), of(number % count));
+    all(count * count, plan, |number| number.is_multiple_of(10)).close(start)
+}
+
+/// The 24 orders of four.
+fn orders() -> Vec<[usize; 4]> {
+    let all = (0..256).map(|number: usize| [6, 4, 2, 0].map(|shift| (number >> shift) & 3));
+    all.filter(|order| (0..4).all(|place| order.contains(&place))).collect()
+}
+
+/// Runs plans on as many threads as there are cores; those that `again` says, twice.
+fn all(count: u64, plan: impl Fn(u64) -> Plan + Sync, again: impl Fn(u64) -> bool + Sync) -> Sum {
     let (next, sum) = (AtomicU64::new(0), Mutex::new(Sum::default()));
     let work = || {
         loop {
@@ -40,9 +69,8 @@ pub(crate) fn many(from: u64, count: u64, replay_every: u64) -> u64 {
             if number >= count {
                 return;
             }
-            let seed = from + number;
-            let plan = Plan::of(seed);
-            let report = judged(&plan, number.is_multiple_of(replay_every));
+            let plan = plan(number);
+            let report = judged(&plan, again(number));
             let mut sum = sum.lock();
             sum.add(&report);
             if !report.violations.is_empty() && sum.failed <= TOLD {
@@ -55,14 +83,7 @@ pub(crate) fn many(from: u64, count: u64, replay_every: u64) -> u64 {
             scope.spawn(work);
         }
     });
-    let mut sum = sum.into_inner();
-    if count >= ENOUGH {
-        for missing in sim::EXPECTED.iter().filter(|sight| !sum.sights.contains_key(*sight)) {
-            println!("never seen in {count} seeds: {missing}");
-            sum.failed += 1;
-        }
-    }
-    sum.close(start)
+    sum.into_inner()
 }
 
 /// Runs one seed, twice, and shows all of it; how many failed.
@@ -180,4 +201,14 @@ fn clock() -> Instant {
     // How long runs take in real time is what is measured.
     #[allow(clippy::disallowed_methods)]
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn there_are_24_orders_of_four() {
+        let mut orders = super::orders();
+        orders.dedup();
+        assert_eq!(orders.len(), 24);
+    }
 }
