@@ -32,6 +32,9 @@ use crate::{
 pub(crate) struct State {
     /// Process-wide: two runtimes may live in one process.
     pub(crate) id: u64,
+    /// The runtime's own count: what is kept is kept by it, so that a seed evicts the same whatever else is in the
+    /// process.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) metrics: Arc<ServiceMetrics>,
@@ -113,6 +116,7 @@ impl State {
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            number: environment.next_service(),
             name,
             environment,
             metrics: Arc::default(),
@@ -254,9 +258,9 @@ impl State {
         self.failed_seats.load(Ordering::Acquire) == 0
     }
 
-    /// A tag as the process knows it: those of two services are two.
+    /// A tag as the runtime knows it: those of two services are two.
     pub(crate) fn tag(&self, tag: u64) -> u64 {
-        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tag ^ self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Why no calls are taken, if so.
