@@ -17,12 +17,15 @@ Tasks:
   test [ARGS]    Run all tests and doctests of the workspace; ARGS go to `cargo test` as they are
   bench [--quick]
                  Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
+  faults [ARGS]  Stage faults against what is built, and judge what it does; ARGS are ids of scenarios, and options
+                 (`cargo xtask faults --help` names them)
   ci             Everything that CI checks: format, lints, docs, dependencies, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
   cargo xtask bench --quick
+  cargo xtask faults C1 R4 --runs 5
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -32,6 +35,7 @@ pub(crate) enum Task {
     Setup(Scope),
     Test(Vec<OsString>),
     Bench(Thoroughness),
+    Faults(Vec<OsString>),
     Ci,
 }
 
@@ -45,6 +49,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
         return Err(format!("no task was named\n\n{HELP}"));
     };
     let rest: Vec<OsString> = args.collect();
+    // What there is to play, the program itself knows.
+    if task == "faults" {
+        return Ok(Task::Faults(rest));
+    }
     if is_help(&task) || rest.first().is_some_and(is_help) {
         return Ok(Task::Help);
     }
@@ -73,7 +81,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
                 "`ci` takes no arguments, and was given {extra:?}: `cargo xtask test` runs a part of the tests"
             )),
         },
-        _ => Err(format!("there is no task {task:?}: the tasks are `setup`, `test`, `bench` and `ci`")),
+        _ => Err(format!(
+            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `faults` and `ci`"
+        )),
     }
 }
 
@@ -96,6 +106,7 @@ mod tests {
         assert_eq!(parsed(&["test"]), Ok(Task::Test(vec![])));
         assert_eq!(parsed(&["bench"]), Ok(Task::Bench(Thoroughness::Full)));
         assert_eq!(parsed(&["bench", "--quick"]), Ok(Task::Bench(Thoroughness::Quick)));
+        assert_eq!(parsed(&["faults"]), Ok(Task::Faults(vec![])));
         assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
     }
 
@@ -107,11 +118,17 @@ mod tests {
     }
 
     #[test]
+    fn leaves_what_follows_faults_to_its_program() {
+        let passed_on = ["C1", "--help"].iter().map(OsString::from).collect();
+        assert_eq!(parsed(&["faults", "C1", "--help"]), Ok(Task::Faults(passed_on)));
+    }
+
+    #[test]
     fn helps_wherever_help_is_asked_for() {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "bench", "ci"] {
+        for task in ["setup", "test", "bench", "faults", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::faults;
 use crate::process::{self, cargo};
 use crate::setup::{self, Scope};
 use crate::test;
@@ -36,6 +37,8 @@ pub(crate) fn run() -> Result<(), String> {
         passes(deny().args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
     });
     report.step("advisories", advisories);
+
+    report.step("faults", || faults::run(&[]).map(|()| Outcome::Passed));
 
     let mut closing_line = None;
     report.step("tests", || {
