@@ -66,16 +66,15 @@ struct BrittleKeyed {
 async fn leaderless(stage: Stage) -> Report {
     let bed = Bed::start(&stage, settings(&stage)).await;
     let during = async |bed: &Bed| {
-        bed.origin.behave(Manner::slow(LOAD));
+        bed.origin.behave(Manner::slow(Duration::from_secs(2)));
         let mut leader = Box::pin(async { bed.subject.send(Keyed { key: 7 }).await });
         let _ = (&mut leader).now_or_never();
-        let start = tokio::time::Instant::now();
+        // Polled after all the others: from here on there is nothing to do but wait.
         let drop_it = async move {
-            tokio::time::sleep_until(start + Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             drop(leader);
-            // All have been polled: from here on there is nothing to do but wait.
             let (before, since) = (cpu(), now());
-            tokio::time::sleep_until(start + Duration::from_millis(250)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
             (cpu() - before).as_secs_f64() / since.elapsed().as_secs_f64()
         };
         let followers = join_all((0..CALLERS).map(|_| bed.subject.send(Keyed { key: 7 })));
@@ -83,6 +82,7 @@ async fn leaderless(stage: Stage) -> Report {
         let answered = followers.iter().filter(|answer| answer.is_ok()).count();
         bed.origin.settle();
         let loads = bed.origin.requests();
+        bed.origin.behave(Manner::slow(LOAD));
 
         let panicked = join_all((0..100).map(|_| bed.subject.send(BrittleKeyed { key: 8 }))).await;
         let again = bed.subject.send(BrittleKeyed { key: 8 }).await;

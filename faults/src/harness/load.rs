@@ -157,7 +157,7 @@ pub(crate) struct Load {
 impl Load {
     /// Starts `rate` calls a second. `id` tells its nonces from those of other loads.
     ///
-    /// With `forgets_pauses` what is more than a second late is not made up for: where this whole process was stopped,
+    /// With `forgets_pauses` what is more than a tenth of a second late is not made up for: where this whole process was stopped,
     /// its callers were too.
     pub(crate) fn start(via: &Via, id: u64, rate: f64, shoot: Shoot, forgets_pauses: bool) -> Self {
         let load = Self { records: Arc::default(), stopped: Arc::default() };
@@ -177,7 +177,7 @@ impl Load {
                     if stopped.load(Ordering::Relaxed) {
                         return;
                     }
-                    if forgets_pauses && scheduled.elapsed() > Duration::from_secs(1) {
+                    if forgets_pauses && scheduled.elapsed() > Duration::from_millis(100) {
                         continue;
                     }
                     let shot = Shot { nonce: id << NONCE_SHIFT | index, index };

@@ -50,6 +50,11 @@ impl Report {
         self
     }
 
+    /// Something to know beside what is judged.
+    pub(crate) fn note(&mut self, name: impl Into<String>, figure: impl Display) -> &mut Self {
+        self.holds(name, true, figure, "told, not judged")
+    }
+
     pub(crate) fn exactly<T: PartialEq + Display>(
         &mut self,
         name: impl Into<String>,

@@ -169,6 +169,8 @@ impl Rules {
             failed.clone().count(),
             format!("= 0 ({})", tally(failed)),
         );
+        let neighbours = outcome.neighbour_requests as i64 - outcome.neighbour.len() as i64;
+        report.exactly("I8 neighbour's requests, less its calls", neighbours, 0);
         let Marks { start, fault, end, .. } = outcome.marks;
         let latency = |from, to| {
             let within = outcome.neighbour.iter().filter(|record| (from..to).contains(&record.scheduled));
@@ -268,8 +270,6 @@ impl Rules {
                 "equal",
             );
         }
-        let neighbours = outcome.neighbour_requests as i64 - outcome.neighbour.len() as i64;
-        report.exactly("I8 neighbour's requests, less its calls", neighbours, 0);
         let (attempts, arrivals) = (total(|call| call.attempts), outcome.arrivals.len() as u64);
         if self.attempts_arrive {
             report.exactly(
