@@ -70,8 +70,11 @@ fn on_time(report: &mut Report, outcome: &Outcome) {
 }
 
 async fn truncated(stage: Stage) -> Report {
-    let short = |_: u64, _: &Request| {
-        Some(Script::new().write("HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\n{\"").close())
+    // What comes would decode: only its length tells that it is not the whole.
+    let short = |nonce, _: &Request| {
+        let body = format!(r#"{{"nonce":{nonce},"serial":0}}"#);
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 10);
+        Some(Script::new().write(head + &body).close())
     };
     let (mut report, outcome) = stage_it(&stage, Rules::default(), short).await;
     all_bad(&mut report, &outcome);
