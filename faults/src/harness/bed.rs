@@ -65,7 +65,11 @@ pub(crate) struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     pub(crate) start: Instant,
+    /// Before anything was done, and once it was.
     pub(crate) fault: Instant,
+    pub(crate) broken: Instant,
+    /// Before anything was undone, and once it was.
+    pub(crate) mending: Instant,
     pub(crate) healed: Instant,
     pub(crate) end: Instant,
 }
@@ -239,14 +243,16 @@ impl Bed {
         let fault_at = now();
         let until = tokio::time::Instant::now() + self.stage.during();
         fault(&self).await;
+        let broken = now();
         tokio::time::sleep_until(until).await;
+        let mending = now();
         heal(&self).await;
         let healed = now();
         tokio::time::sleep(self.stage.after()).await;
         let end = now();
         let patience = DEADLINE + Duration::from_secs(2);
         let (records, neighbour) = tokio::join!(subject.stop(patience), neighbour.stop(patience));
-        let marks = Marks { start, fault: fault_at, healed, end };
+        let marks = Marks { start, fault: fault_at, broken, mending, healed, end };
         let noise = machine.stop();
         let peaks = monitor.stop();
         self.finish(marks, records, neighbour, noise, peaks, before).await
@@ -264,7 +270,7 @@ impl Bed {
         let found = during(&self).await;
         let healed = now();
         tokio::time::sleep(QUIET / 2).await;
-        let marks = Marks { start, fault, healed, end: now() };
+        let marks = Marks { start, fault, broken: fault, mending: healed, healed, end: now() };
         let neighbour = neighbour.stop(DEADLINE + Duration::from_secs(2)).await;
         let (noise, peaks) = (machine.stop(), monitor.stop());
         (found, self.finish(marks, Vec::new(), neighbour, noise, peaks, before).await)
@@ -334,6 +340,17 @@ impl Outcome {
     pub(crate) fn faulty(&self) -> impl Iterator<Item = &Record> {
         let Marks { fault, healed, .. } = self.marks;
         self.records.iter().filter(move |record| (fault..healed).contains(&record.scheduled))
+    }
+
+    /// Calls that were answered while the fault was on from their start to their end.
+    pub(crate) fn answered_meanwhile(&self) -> usize {
+        let Marks { broken, mending, .. } = self.marks;
+        let within = |record: &&Record| {
+            record.started > broken
+                && record.is_answer()
+                && record.ended.as_ref().is_some_and(|(at, _)| *at < mending)
+        };
+        self.records.iter().filter(within).count()
     }
 
     /// Calls that were due after it.

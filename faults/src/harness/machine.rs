@@ -60,10 +60,9 @@ fn ask(
     let mut stream = TcpStream::connect(server)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut due = now();
+    let mut due = now() + PERIOD;
     let mut answer = [0; 1024];
     for nonce in NONCES.. {
-        due += PERIOD;
         // A thread of its own, which no runtime shares: this is the measure that runtimes are held against.
         #[allow(clippy::disallowed_methods)]
         std::thread::sleep(due.saturating_duration_since(now()));
@@ -78,9 +77,13 @@ fn ask(
                 more => read += more,
             }
         }
-        samples.lock().push((due, now().saturating_duration_since(due)));
-        // After a stall it does not ask in a burst: each sample is of its own moment.
-        due = due.max(now() - PERIOD);
+        // Those that were due while this one waited waited too, each for what was left.
+        let back = now();
+        let mut samples = samples.lock();
+        while due <= back {
+            samples.push((due, back.saturating_duration_since(due)));
+            due += PERIOD;
+        }
     }
     Ok(())
 }

@@ -39,23 +39,17 @@ async fn stage_it(
     (report, outcome)
 }
 
-/// How many calls were answered while every answer was bad, once those under way had ended.
-fn answered(outcome: &Outcome) -> usize {
-    let settled = outcome.marks.fault + Duration::from_millis(20);
-    outcome.faulty().filter(|record| record.started > settled && record.is_answer()).count()
-}
-
 /// No call may be answered while the fault is on, and no connection be used again after such an answer.
 fn all_bad(report: &mut Report, outcome: &Outcome) {
-    report.exactly("bad answers taken for good", answered(outcome), 0);
+    report.exactly("bad answers taken for good", outcome.answered_meanwhile(), 0);
     report.note("how calls ended", tally(outcome.faulty()));
     report.exactly("connections used again after it", reused(outcome), 0);
 }
 
 fn reused(outcome: &Outcome) -> usize {
     // A connection that bore a request while the fault was on and another later.
-    let settled = outcome.marks.fault + Duration::from_millis(20);
-    let faulty = outcome.arrivals.iter().filter(|one| one.at > settled && one.at < outcome.marks.healed);
+    let within = outcome.marks.broken..outcome.marks.mending;
+    let faulty = outcome.arrivals.iter().filter(|one| within.contains(&one.at));
     let mut connections: Vec<u64> = faulty.map(|one| one.connection).collect();
     let uses = connections.len();
     connections.sort_unstable();
@@ -161,7 +155,7 @@ async fn unsolicited(stage: Stage) -> Report {
         .iter()
         .filter(|record| matches!(record.end(), Some(End::Answer { right: false, .. })));
     report.exactly("answers to another's question", wrong.count(), 0);
-    report.at_least("calls answered meanwhile", answered(&outcome), 1);
+    report.at_least("calls answered meanwhile", outcome.answered_meanwhile(), 1);
     // What awc has read beyond the answer it forgets with its buffer, so that the connection is in step all the same.
     report.note("connections used again after it", reused(&outcome));
     report
@@ -207,7 +201,7 @@ async fn redirects(stage: Stage) -> Report {
         )
     };
     let (mut report, outcome) = stage_it(&stage, Rules::default(), away).await;
-    report.exactly("redirects taken for answers", answered(&outcome), 0);
+    report.exactly("redirects taken for answers", outcome.answered_meanwhile(), 0);
     report.exactly("requests at the second host", elsewhere.arrivals().len(), 0);
     let times = |nonce: u64| outcome.arrivals.iter().filter(|arrival| arrival.nonce == nonce).count();
     let most = outcome.faulty().map(|record| times(record.nonce)).max().unwrap_or_default();
@@ -233,7 +227,7 @@ async fn damaged(stage: Stage) -> Report {
         Some(Script::new().write([head.as_bytes(), &zipped].concat()))
     };
     let (mut report, outcome) = stage_it(&stage, Rules::default(), flawed).await;
-    report.exactly("damaged answers taken for good", answered(&outcome), 0);
+    report.exactly("damaged answers taken for good", outcome.answered_meanwhile(), 0);
     report.note("how calls ended", tally(outcome.faulty()));
     report
 }

@@ -1,7 +1,5 @@
 //! Headers without end.
 
-use std::time::Duration;
-
 use seawall_testkit::{Request, Script};
 
 use crate::harness::load::tally;
@@ -21,9 +19,7 @@ async fn play(stage: Stage) -> Report {
     let bed = Bed::hostile(&stage, Settings::reference(stage.full), Hostile::start(bomb)).await;
     let outcome = bed.run_hostile().await;
     let mut report = Report::default();
-    let settled = outcome.marks.fault + Duration::from_millis(20);
-    let taken = outcome.faulty().filter(|record| record.started > settled && record.is_answer()).count();
-    report.exactly("bombs taken for answers", taken, 0);
+    report.exactly("bombs taken for answers", outcome.answered_meanwhile(), 0);
     report.note("how calls ended", tally(outcome.faulty()));
     let peak = outcome.peaks.rss.saturating_sub(outcome.before.rss) >> 20;
     // Its server holds the megabyte that it writes, too.

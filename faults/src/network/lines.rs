@@ -72,11 +72,10 @@ async fn narrow(stage: Stage) -> Report {
     .await;
     let mut report = Report::default();
     // Each connection has a full socket's worth of bytes under way when its line becomes narrow.
-    // Nor do those count that its end still helped.
-    let within = outcome.marks.fault + DEADLINE..outcome.marks.healed - DEADLINE;
-    let answered =
-        outcome.faulty().filter(|record| within.contains(&record.started) && record.is_answer()).count();
-    report.exactly("answers that cannot have come", answered, 0);
+    let settled = outcome.marks.broken + DEADLINE;
+    let late = outcome.faulty().filter(|record| record.started > settled && record.is_answer());
+    let late = late.filter(|record| record.ended.as_ref().is_some_and(|(at, _)| *at < outcome.marks.mending));
+    report.exactly("answers that cannot have come", late.count(), 0);
     report.note("how calls ended", tally(outcome.faulty()));
     // A narrow line goes on delivering what was asked before the fault ended.
     Rules { growth: 48 << 20, attempts_arrive: false, ..Rules::default() }.judge(&outcome, &mut report);
@@ -131,9 +130,7 @@ async fn deaf(stage: Stage) -> Report {
     nonces.sort_unstable();
     nonces.dedup();
     report.exactly("writes made twice", all - nonces.len(), 0);
-    let settled = outcome.marks.fault + Duration::from_millis(50);
-    let answered = outcome.faulty().filter(|record| record.started > settled && record.is_answer()).count();
-    report.exactly("answers out of nowhere", answered, 0);
+    report.exactly("answers out of nowhere", outcome.answered_meanwhile(), 0);
     Rules { growth: 32 << 20, attempts_arrive: false, ..Rules::default() }.judge(&outcome, &mut report);
     report
 }
