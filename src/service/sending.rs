@@ -249,6 +249,8 @@ struct Job<C, F> {
 ///
 /// What it awaits borrows from it: what is moved into a future is held twice, by it and by who made it, and it should stay
 /// below 1 KiB, up to which glibc hands out what the same thread gave back.
+// An `async fn` would hold its arguments twice, as what it was given and as what it goes by.
+#[allow(clippy::manual_async_fn)]
 fn run<'a, D, C, F>(
     shared: &'a Arc<Shared<D>>,
     account: Account,
@@ -395,6 +397,11 @@ where
             Recovering::Done(Some(Ok(Answer::owned(reply, Origin::Fallback))))
         }
         Ok(Recovery::Failed(second)) => Recovering::Done(Some(Err(fallback_failed(error, chain(&*second))))),
+        Ok(Recovery::Later(_)) if Handle::try_current().is_err() => {
+            let text =
+                "it is a future, and the thread that the call was made on has no async runtime to wait in";
+            Recovering::Done(Some(Err(fallback_failed(error, text.to_owned()))))
+        }
         Ok(Recovery::Later(work)) => {
             let context = plan.context.clone().unwrap_or_default().falling_back_from(id);
             Recovering::Later(Box::pin(context.in_scope(work)))
