@@ -1,7 +1,5 @@
 //! How a runtime behaves when its downstreams do not: one module for each behaviour, on scripted downstreams.
 
-mod support;
-
 mod basics;
 mod breaker;
 mod cache;
@@ -11,11 +9,13 @@ mod defaults;
 mod drain;
 mod fallback;
 mod faults;
+mod nested;
 mod overrides;
 mod pitfalls;
 mod reload;
 mod restart;
 mod retry;
 mod review;
+mod support;
 mod telemetry;
 mod user_code;

@@ -18,13 +18,16 @@ Tasks:
   bench [--quick]
                  Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
   sim [ARGS]     Runs a runtime in virtual time under faults that a seed determines; `sim --help` has the ARGS
-  ci             Everything that CI checks: format, lints, docs, dependencies, tests, simulation
+  faults [ARGS]  Stage faults against what is built, and judge what it does; ARGS are ids of scenarios, and options
+                 (`cargo xtask faults --help` names them)
+  ci             Everything that CI checks: format, lints, docs, dependencies, simulation, faults, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
   cargo xtask bench --quick
   cargo xtask sim --seed 42
+  cargo xtask faults C1 R4 --runs 5
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -35,6 +38,7 @@ pub(crate) enum Task {
     Test(Vec<OsString>),
     Bench(Thoroughness),
     Sim(Vec<OsString>),
+    Faults(Vec<OsString>),
     Ci,
 }
 
@@ -50,6 +54,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
     let rest: Vec<OsString> = args.collect();
     if task == "sim" {
         return Ok(Task::Sim(rest));
+    }
+    // What there is to play, the program itself knows.
+    if task == "faults" {
+        return Ok(Task::Faults(rest));
     }
     if is_help(&task) || rest.first().is_some_and(is_help) {
         return Ok(Task::Help);
@@ -79,9 +87,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
                 "`ci` takes no arguments, and was given {extra:?}: `cargo xtask test` runs a part of the tests"
             )),
         },
-        _ => {
-            Err(format!("there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `sim` and `ci`"))
-        }
+        _ => Err(format!(
+            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `sim`, `faults` and `ci`"
+        )),
     }
 }
 
@@ -104,6 +112,7 @@ mod tests {
         assert_eq!(parsed(&["test"]), Ok(Task::Test(vec![])));
         assert_eq!(parsed(&["bench"]), Ok(Task::Bench(Thoroughness::Full)));
         assert_eq!(parsed(&["bench", "--quick"]), Ok(Task::Bench(Thoroughness::Quick)));
+        assert_eq!(parsed(&["faults"]), Ok(Task::Faults(vec![])));
         assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
         assert_eq!(parsed(&["sim", "--help"]), Ok(Task::Sim(vec!["--help".into()])));
     }
@@ -116,11 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn leaves_what_follows_faults_to_its_program() {
+        let passed_on = ["C1", "--help"].iter().map(OsString::from).collect();
+        assert_eq!(parsed(&["faults", "C1", "--help"]), Ok(Task::Faults(passed_on)));
+    }
+
+    #[test]
     fn helps_wherever_help_is_asked_for() {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "bench", "sim", "ci"] {
+        for task in ["setup", "test", "bench", "sim", "faults", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::faults;
 use crate::process::{self, cargo};
 use crate::setup::{self, Scope};
 use crate::sim;
@@ -40,6 +41,7 @@ pub(crate) fn run() -> Result<(), String> {
     report.step("advisories", advisories);
 
     report.step("simulation", || sim::run(&[]).map(|()| Outcome::Passed));
+    report.step("faults", || faults::run(&[]).map(|()| Outcome::Passed));
 
     let mut closing_line = None;
     report.step("tests", || {
