@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::CallState;
+use super::{CallState, gate::Held};
 use crate::{
     call::Priority,
     downstream::{Blame, Failure},
@@ -14,8 +14,8 @@ use crate::{
 pub(crate) struct Admission {
     call: Arc<CallState>,
     permit: Option<Permit>,
-    /// Which of the call's gates it passed.
-    held: [bool; 2],
+    /// What it holds of the call's gates.
+    held: [Held; 2],
     which: Try,
     started: Tick,
     open: bool,
@@ -25,12 +25,19 @@ impl Admission {
     /// Nothing is held yet.
     pub(crate) fn new(call: &Arc<CallState>, number: u32, now: Tick) -> Self {
         let which = if number > 1 { Try::Retry } else { Try::First };
-        Self { call: Arc::clone(call), permit: None, held: [false; 2], which, started: now, open: false }
+        Self {
+            call: Arc::clone(call),
+            permit: None,
+            held: Default::default(),
+            which,
+            started: now,
+            open: false,
+        }
     }
 
-    /// Holds a place in the call's gate of this number.
-    pub(crate) fn hold(&mut self, gate: usize) {
-        self.held[gate] = true;
+    /// Holds this of the call's gate of this number.
+    pub(crate) fn hold(&mut self, gate: usize, held: Held) {
+        self.held[gate] = held;
     }
 
     /// Asks the breaker, then the rate, whose token comes last so that none is spent on a call refused. From here on
@@ -78,11 +85,10 @@ impl Admission {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
             opened = breaker.record(&self.call, permit, verdict, elapsed, now, failure);
         }
+        let started = self.open.then_some(self.started);
         for (gate, held) in self.call.gates.iter().zip(&mut self.held) {
             if let Some(gate) = gate {
-                if std::mem::take(held) {
-                    gate.leave(now);
-                }
+                gate.settle(&self.call, std::mem::take(held), outcome, started, now);
                 if opened && let Some(breaker) = &self.call.breaker {
                     gate.flush_of(breaker);
                 }
@@ -96,7 +102,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if self.open || self.permit.is_some() || self.held != [false; 2] {
+        if self.open || self.permit.is_some() || !matches!(self.held, [Held::Nothing, Held::Nothing]) {
             self.settle(&Err(None));
         }
     }

@@ -13,6 +13,7 @@ mod guard;
 mod handle;
 mod invalidation;
 mod load;
+mod measure;
 mod pipeline;
 mod recover;
 mod rules;

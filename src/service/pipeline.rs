@@ -231,10 +231,8 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let mut admission = Admission::new(state, number, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
-        if let Some(gate) = gate
-            && gate.pass(state, plan, &mut ranks[index]).await?
-        {
-            admission.hold(index);
+        if let Some(gate) = gate {
+            admission.hold(index, gate.pass(state, plan, &mut ranks[index]).await?);
         }
     }
     // Whoever waited has a rank.

@@ -309,7 +309,7 @@ impl ScopePolicies {
         };
         let gate = match (before, &settings.bulkhead) {
             (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new);
+                gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
             (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
@@ -352,7 +352,7 @@ impl ScopePolicies {
         } else {
             match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
                 (Some(gate), Some(new)) => {
-                    gate.reload(new);
+                    gate.reload(new, state.environment.now());
                     Some(gate)
                 }
                 (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),

@@ -1,4 +1,4 @@
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Event, What};
 use crate::policy::breaker::State;
@@ -46,6 +46,8 @@ pub(crate) fn log(event: &Event) {
         }
         What::Saturated => warn!(service, "bulkhead saturated"),
         What::Relieved => info!(service, "bulkhead relieved"),
+        // Neither better nor worse, and it never ends.
+        What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),
         What::PoolOpened { thread } => info!(service, thread = &**thread, "pool opened"),
         What::PoolFailed { thread, error, retry_in } => {
