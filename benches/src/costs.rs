@@ -26,7 +26,7 @@ use seawall_benches::{
 };
 
 /// Many and short, so that some of them fall between the turns of a busy machine's other work.
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 750;
 
 /// A bare actor, for what actix costs by itself.
 struct Bare;
@@ -119,26 +119,26 @@ async fn measure(options: &Options) -> Result<Vec<Figure>, String> {
     ];
     for _ in 0..options.rounds(ROUNDS) {
         let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
-        breaker_ns.turns(20_000, |i| admit_and_record(&breaker, i));
-        hundred.turns(20_000, |i| admit_and_record(&small, i));
-        many.turns(20_000, |i| admit_and_record(&large, i));
-        bulkhead.turns(20_000, |_| {
+        breaker_ns.turns(4_000, |i| admit_and_record(&breaker, i));
+        hundred.turns(4_000, |i| admit_and_record(&small, i));
+        many.turns(4_000, |i| admit_and_record(&large, i));
+        bulkhead.turns(4_000, |_| {
             if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
                 black_box(gate.leave(start));
             }
         });
-        clock.turns(20_000, |_| {
+        clock.turns(4_000, |_| {
             black_box(Instant::now());
         });
-        send.round(5_000, |i| bare.send(Ping(i))).await;
-        call.round(5_000, |i| ready.send(Get(i))).await;
+        send.round(1_000, |i| bare.send(Ping(i))).await;
+        call.round(1_000, |i| ready.send(Get(i))).await;
         let began = Instant::now();
-        for _ in 0..50 {
+        for _ in 0..10 {
             futures(&ready).await;
         }
-        at_once.see(began.elapsed(), 50 * 64);
-        hit.round(5_000, |_| ready.send(Kept(1))).await;
-        rejection.round(5_000, |_| down.send(Down).fallback(|_| 7)).await;
+        at_once.see(began.elapsed(), 10 * 64);
+        hit.round(1_000, |_| ready.send(Kept(1))).await;
+        rejection.round(1_000, |_| down.send(Down).fallback(|_| 7)).await;
     }
     runtime.drain().await;
     let [_, hundred, many, _, _, send, ..] = &rows;

@@ -13,7 +13,7 @@ use crate::{
         Mode,
         bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Sent, Ticket, Wait, Why},
     },
-    telemetry::What,
+    telemetry::{What, spans},
     units::Tick,
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Gate {
     in_force: arc_swap::ArcSwap<InForce>,
     /// Whether the limit is measured: asked at the end of each attempt, where loading the settings would cost more.
     measures: AtomicBool,
+    /// Whether it is not asked at all.
+    off: AtomicBool,
     saturated: AtomicBool,
     /// When saturation was last told.
     told: AtomicU64,
@@ -35,12 +37,12 @@ struct InForce {
 
 /// What an attempt holds of a gate that it passed.
 #[derive(Debug, Default)]
-pub(crate) enum Held {
+pub(crate) enum Passed {
     /// Nothing.
     #[default]
-    Nothing,
+    Not,
     /// A place.
-    Place,
+    In,
     /// A place in a queue in which it does not wait, since the bulkhead only observes.
     Shadow(Box<Shadow>),
 }
@@ -84,8 +86,9 @@ impl Gate {
         let in_force = InForce::new(settings, None);
         Self {
             bulkhead: Bulkhead::new(in_force.max_in_flight(), settings.max_queue, settings.codel),
-            measures: AtomicBool::new(in_force.measure.is_some()),
+            measures: AtomicBool::new(in_force.measures()),
             in_force: arc_swap::ArcSwap::from_pointee(in_force),
+            off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
             told: AtomicU64::new(0),
         }
@@ -93,7 +96,8 @@ impl Gate {
 
     pub(crate) fn reload(&self, settings: &BulkheadSettings, now: Tick) {
         let in_force = InForce::new(settings, self.in_force.load().measure.as_ref());
-        self.measures.store(in_force.measure.is_some(), Ordering::Relaxed);
+        self.measures.store(in_force.measures(), Ordering::Relaxed);
+        self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
         let max_in_flight = in_force.max_in_flight();
         self.in_force.store(Arc::new(in_force));
         self.bulkhead.set_limits(max_in_flight, settings.max_queue, settings.codel);
@@ -104,6 +108,14 @@ impl Gate {
         self.bulkhead.snapshot()
     }
 
+    /// Passes where nobody need wait and nothing is to be told; what is held now. `None` where it takes more.
+    pub(crate) fn pass_at_once(&self) -> Option<Passed> {
+        if self.off.load(Ordering::Relaxed) {
+            return Some(Passed::Not);
+        }
+        (!self.saturated.load(Ordering::Relaxed) && self.bulkhead.try_enter()).then_some(Passed::In)
+    }
+
     /// Enters, waiting if need be; what is held now. `rank` is the call's place among its equals, which it keeps from one
     /// attempt to the next.
     pub(crate) async fn pass(
@@ -111,13 +123,13 @@ impl Gate {
         call: &CallState,
         plan: &Plan,
         rank: &mut Option<u64>,
-    ) -> Result<Held, Reason> {
+    ) -> Result<Passed, Reason> {
         let (mode, per_tenant, queue_timeout) = {
             let BulkheadSettings { mode, per_tenant, queue_timeout, .. } = self.in_force.load().settings;
             (mode, per_tenant, queue_timeout)
         };
         if mode == Mode::Off {
-            return Ok(Held::Nothing);
+            return Ok(Passed::Not);
         }
         let environment = &call.environment;
         let mut waits = None;
@@ -137,11 +149,11 @@ impl Gate {
                 if self.saturated.load(Ordering::Relaxed) {
                     self.relieved(call);
                 }
-                Ok(Held::Place)
+                Ok(Passed::In)
             }
             Entry::Full if mode == Mode::Shadow => {
                 call.metrics_of_service().rejected("bulkhead", true, plan.priority);
-                Ok(Held::Nothing)
+                Ok(Passed::Not)
             }
             Entry::Full => {
                 self.is_full(call);
@@ -152,14 +164,14 @@ impl Gate {
                     waiter.tell(Signal::Sent(why));
                 }
                 *rank = Some(ticket.rank());
-                let Some((ear, came, deadline)) = waits else { return Ok(Held::Nothing) };
+                let Some((ear, came, deadline)) = waits else { return Ok(Passed::Not) };
                 if mode == Mode::Shadow {
                     let priority = plan.priority;
-                    return Ok(Held::Shadow(Box::new(Shadow { ticket, ear, deadline, priority })));
+                    return Ok(Passed::Shadow(Box::new(Shadow { ticket, ear, deadline, priority })));
                 }
                 let place = Place { gate: self, call, ticket, ear: Some(ear) };
                 match place.wait(came, deadline).await {
-                    Ok(()) => Ok(Held::Place),
+                    Ok(()) => Ok(Passed::In),
                     Err(reason) => Err(call.refused(reason, plan.priority)),
                 }
             }
@@ -170,7 +182,7 @@ impl Gate {
     pub(crate) fn settle(
         &self,
         call: &CallState,
-        held: Held,
+        passed: Passed,
         outcome: &Result<(), Option<Failure>>,
         started: Option<Tick>,
         now: Tick,
@@ -183,10 +195,10 @@ impl Gate {
             self.bulkhead.set_max_in_flight(|| self.in_force.load().max_in_flight());
             self.offer(now);
         }
-        match held {
-            Held::Nothing => {}
-            Held::Place => self.leave(now),
-            Held::Shadow(shadow) => {
+        match passed {
+            Passed::Not => {}
+            Passed::In => self.leave(now),
+            Passed::Shadow(shadow) => {
                 let Shadow { ticket, ear, deadline, priority } = *shadow;
                 let refused = match self.give_up(ticket, ear, || now) {
                     Some(signal) => matches!(signal, Signal::Sent(_)),
@@ -291,6 +303,10 @@ impl InForce {
         Self { settings: settings.clone(), measure }
     }
 
+    fn measures(&self) -> bool {
+        self.measure.is_some() && self.settings.mode != Mode::Off
+    }
+
     fn max_in_flight(&self) -> u32 {
         self.measure.as_ref().map_or(self.settings.max_in_flight, |measure| measure.limit())
     }
@@ -339,7 +355,7 @@ impl Place<'_> {
         let told = timeout_at(environment.instant(deadline), ear).await;
         let waited = environment.now().since(came);
         self.call.metrics_of_service().queue_wait.record(waited);
-        tracing::Span::current().record("seawall.queue_ms", waited.as_millis() as u64);
+        spans::note("seawall.queue_ms", waited.as_millis() as u64);
         match told {
             Ok(Ok(told)) => {
                 self.ear = None;

@@ -15,6 +15,7 @@ mod invalidation;
 mod load;
 mod measure;
 mod pipeline;
+mod rate;
 mod recover;
 mod rules;
 mod seat;

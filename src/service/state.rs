@@ -17,12 +17,13 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+    rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, rate::Rate},
+    policy::budget::RetryBudget,
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -63,7 +64,7 @@ pub(crate) struct Table {
 pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -76,7 +77,7 @@ pub(crate) struct CallState {
     own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
@@ -316,7 +317,7 @@ impl ScopePolicies {
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
         Self { breaker, gate, rate }
     }
@@ -363,7 +364,7 @@ impl ScopePolicies {
         } else {
             match before {
                 Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
-                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
         Self { breaker, gate, rate }

@@ -172,14 +172,20 @@ impl<W> Bulkhead<W> {
         tenant: impl FnOnce() -> u64,
         wait: impl FnOnce() -> Wait<W>,
     ) -> Entry<W> {
+        if self.try_enter() { Entry::Admitted } else { self.queue(priority, rank, tenant, wait) }
+    }
+
+    /// Lets a call in if a place is free and nobody waits; whether it did.
+    #[inline]
+    pub fn try_enter(&self) -> bool {
         let mut word = self.word.load(Ordering::Acquire);
         while waiting(word) == 0 && in_flight(word) < self.max_in_flight() {
             match self.swap(word, word + 1) {
-                Ok(()) => return Entry::Admitted,
+                Ok(()) => return true,
                 Err(current) => word = current,
             }
         }
-        self.queue(priority, rank, tenant, wait)
+        false
     }
 
     fn queue(
