@@ -184,8 +184,11 @@ impl Outliers {
         }
     }
 
-    /// When the next probe is due; `None` with nobody out.
+    /// When the next probe is due; `None` with nobody out, and in shadow.
     pub fn next_probe(&self) -> Option<Tick> {
+        if self.settings.mode != Mode::Enforce {
+            return None;
+        }
         let due = |place: &Place| match place.standing {
             Standing::Out { until, .. } => Some(until),
             Standing::In | Standing::Probed { .. } => None,

@@ -172,6 +172,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             .filter_map(|(call, derived)| read_call(layers, &scope, name, call, derived, pooled, errors))
             .collect();
         let (service, mut defaults, own) = (service?, defaults?, own?);
+        sense::endpoints(&D::endpoints(&own), &scope, errors);
         fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
@@ -198,6 +199,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             Arc::clone(environment),
             settings.service.clone(),
             settings.defaults.clone(),
+            D::endpoints(&own),
             settings.source,
         );
         let opening = Opening { settings: own.clone(), context: settings.context };
@@ -329,7 +331,8 @@ impl<D: Downstream> Owning for One<D> {
             };
             !same
         };
-        self.state().reload(settings.service, settings.defaults, settings.source);
+        let addresses = D::endpoints(&own);
+        self.state().reload(settings.service, settings.defaults, addresses, settings.source);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });
         }

@@ -7,8 +7,9 @@ use crate::{
     call::Priority,
     downstream::EndpointAddress,
     policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
-    service::CallState,
+    service::{CallState, EndpointHealth, Table},
     telemetry::{Lookup, Outcome},
+    units::Tick,
 };
 
 /// What a runtime is doing.
@@ -52,8 +53,8 @@ pub struct ServiceSnapshot {
     pub kind: &'static str,
     /// Whether none of its shards failed more often than is borne.
     pub up: bool,
-    /// Where it points to.
-    pub endpoints: Vec<EndpointAddress>,
+    /// Where it points to, in the order of its settings.
+    pub endpoints: Vec<EndpointSnapshot>,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
     /// Its breaker, if it has one.
@@ -70,6 +71,15 @@ pub struct ServiceSnapshot {
     pub context_missing: u64,
     /// Its calls, by name.
     pub calls: Vec<CallSnapshot>,
+}
+
+/// One endpoint of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointSnapshot {
+    /// Its address.
+    pub name: EndpointAddress,
+    /// What is known of it; `None` for a service's only one, of which the service's own figures tell.
+    pub health: Option<EndpointHealth>,
 }
 
 /// One thread's shard of a service.
@@ -188,7 +198,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         name: Arc::clone(&state.name),
         kind: owned.kind(),
         up: state.is_up(),
-        endpoints: owned.endpoints(),
+        endpoints: endpoints(owned, &table, now),
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
@@ -197,6 +207,19 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
         context_missing: state.metrics.context_missing.get(),
         calls,
+    }
+}
+
+fn endpoints(owned: &dyn Owning, table: &Table, now: Tick) -> Vec<EndpointSnapshot> {
+    match &table.endpoints {
+        Some(endpoints) => {
+            let known = endpoints.snapshots(now).into_iter();
+            known.map(|(name, health)| EndpointSnapshot { name, health: Some(health) }).collect()
+        }
+        None => {
+            let names = owned.endpoints().into_iter();
+            names.map(|name| EndpointSnapshot { name, health: None }).collect()
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use super::CallState;
+use super::{CallState, endpoints::Chosen, pipeline::Plan};
 use crate::{
-    call::Priority,
-    downstream::{Blame, Failure},
-    policy::{Mode, blame::Verdict, breaker::Permit},
+    downstream::{Blame, EndpointAddress, Failure},
+    policy::{EndpointSet, Mode, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -16,6 +15,8 @@ pub(crate) struct Admission {
     permit: Option<Permit>,
     /// Which of the call's gates it passed.
     held: [bool; 2],
+    /// The endpoint it goes to, of several.
+    chosen: Option<Box<Chosen>>,
     which: Try,
     started: Tick,
     open: bool,
@@ -25,7 +26,15 @@ impl Admission {
     /// Nothing is held yet.
     pub(crate) fn new(call: &Arc<CallState>, number: u32, now: Tick) -> Self {
         let which = if number > 1 { Try::Retry } else { Try::First };
-        Self { call: Arc::clone(call), permit: None, held: [false; 2], which, started: now, open: false }
+        Self {
+            call: Arc::clone(call),
+            permit: None,
+            held: [false; 2],
+            chosen: None,
+            which,
+            started: now,
+            open: false,
+        }
     }
 
     /// Holds a place in the call's gate of this number.
@@ -33,11 +42,20 @@ impl Admission {
         self.held[gate] = true;
     }
 
-    /// Asks the breaker, then the rate, whose token comes last so that none is spent on a call refused. From here on
-    /// the attempt is under way.
-    pub(crate) fn admit(&mut self, priority: Priority, now: Tick) -> Result<(), crate::call::Reason> {
+    /// Asks the breaker, chooses the endpoint, and then asks the rate, whose token comes last so that none is spent on a
+    /// call refused. From here on the attempt is under way.
+    pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
+        let priority = plan.priority;
         if let Some(breaker) = &self.call.breaker {
             self.permit = breaker.admit(&self.call, priority, now)?;
+        }
+        self.started = now;
+        if let Some(endpoints) = &self.call.endpoints {
+            let other = self.call.settings.retry.as_ref().is_none_or(|retry| retry.other_endpoint);
+            let tried = if other { plan.tried.get() } else { EndpointSet::EMPTY };
+            let chosen = endpoints.choose(&self.call, priority, tried, now)?;
+            plan.tried.add(chosen.index());
+            self.chosen = Some(chosen);
         }
         if let Some(rate) = &self.call.rate
             && rate.mode() != Mode::Off
@@ -48,9 +66,13 @@ impl Admission {
             }
             self.call.metrics_of_service().rejected("rate", true, priority);
         }
-        self.started = now;
         self.open = true;
         Ok(())
+    }
+
+    /// Where the attempt goes, of several endpoints.
+    pub(crate) fn endpoint(&self) -> Option<&EndpointAddress> {
+        self.chosen.as_ref().map(|chosen| chosen.address())
     }
 
     /// Ends the attempt: `Err(None)` where it never started or was lost, which says nothing about the downstream.
@@ -73,6 +95,9 @@ impl Admission {
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
         let elapsed = now.since(self.started);
+        let chosen = self.chosen.take();
+        let tells = chosen.is_none_or(|chosen| chosen.left(&self.call, outcome, self.started, now));
+        let verdict = if tells { verdict } else { Verdict::Neutral };
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
@@ -96,7 +121,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if self.open || self.permit.is_some() || self.held != [false; 2] {
+        if self.open || self.permit.is_some() || self.chosen.is_some() || self.held != [false; 2] {
             self.settle(&Err(None));
         }
     }

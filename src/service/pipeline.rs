@@ -9,13 +9,20 @@
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
 //!   bulkhead  a place, or a bounded wait for one
-//!   admit     the breaker's permit, then the rate's token
+//!   admit     the breaker's permit, the endpoint of several, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
 //!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
 //! ```
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::Span;
@@ -30,7 +37,10 @@ use super::{
 use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
-    policy::retry::{self, Decision},
+    policy::{
+        EndpointSet,
+        retry::{self, Decision},
+    },
     units::Tick,
 };
 
@@ -45,6 +55,28 @@ pub(crate) struct Plan {
     pub(crate) context: Option<Context>,
     /// What the call voids when it ends.
     pub(crate) invalidation: Option<Arc<Invalidation>>,
+    /// The endpoints that its attempts went to.
+    pub(crate) tried: Tried,
+}
+
+/// Endpoints, of those that the call knew of when it began, that its attempts went to.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(AtomicU64);
+
+impl Clone for Tried {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get().bits()))
+    }
+}
+
+impl Tried {
+    pub(crate) fn add(&self, endpoint: usize) {
+        self.0.fetch_or(EndpointSet::only(endpoint).bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> EndpointSet {
+        EndpointSet::from_bits(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// What the caller asked for at the call site.
@@ -87,7 +119,15 @@ impl Plan {
             (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
             (None, context) => context.cloned(),
         };
-        Ok(Self { started, deadline, hurried, priority, context, invalidation: None })
+        Ok(Self {
+            started,
+            deadline,
+            hurried,
+            priority,
+            context,
+            invalidation: None,
+            tried: Tried::default(),
+        })
     }
 
     /// The plan of a call whose deadline had passed before it began.
@@ -99,6 +139,7 @@ impl Plan {
             priority: call.settings.priority,
             context: None,
             invalidation: None,
+            tried: Tried::default(),
         }
     }
 
@@ -112,6 +153,7 @@ impl Plan {
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,
+            tried: Tried::default(),
         }
     }
 }
@@ -224,9 +266,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     if let Some(reason) = service.refusal(now) {
         return Err(Ended::Refused(state.refused(reason, plan.priority)));
     }
-    if let Some(breaker) = &state.breaker {
-        breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
-    }
+    state.look(plan.priority, now)?;
 
     let mut admission = Admission::new(state, number, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
@@ -240,7 +280,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     // Whoever waited has a rank.
     let waited = ranks.iter().any(Option::is_some);
     let now = if waited { environment.now() } else { now };
-    admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+    admission.admit(plan, now).map_err(Ended::Refused)?;
 
     let deadline = match state.settings.attempt_timeout {
         Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),
@@ -249,6 +289,10 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let hurried = plan.hurried && deadline == plan.deadline;
     let attempt =
         Attempt::numbered(Arc::clone(&state.service), state.name, number, deadline, plan.context.clone());
+    let attempt = match admission.endpoint() {
+        Some(endpoint) => attempt.at(endpoint.clone()),
+        None => attempt,
+    };
     let exchange = Arc::new(Exchange::new(
         Arc::clone(call),
         attempt,

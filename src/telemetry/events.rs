@@ -10,7 +10,11 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{call::CallError, policy::breaker::Transition};
+use crate::{
+    call::CallError,
+    downstream::EndpointAddress,
+    policy::{breaker::Transition, outlier::Ejection},
+};
 
 /// Something changed that an operator would want to know.
 #[derive(Clone, Debug)]
@@ -30,7 +34,7 @@ pub struct Event {
 pub enum What {
     /// A breaker changed its state.
     Breaker {
-        /// `service`, or the call that has a breaker of its own.
+        /// `service`, or the call or endpoint that has a breaker of its own.
         scope: Arc<str>,
         /// Whether it only observes.
         shadow: bool,
@@ -43,6 +47,31 @@ pub enum What {
     Saturated,
     /// Calls are admitted again.
     Relieved,
+    /// An endpoint is left alone for a while.
+    Ejected {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// Why, and the figures it went by.
+        ejection: Ejection,
+    },
+    /// An ejected endpoint is used again: its probe succeeded.
+    Returned {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// How long it was out.
+        after: Duration,
+    },
+    /// So many endpoints are ejected that all are used: `balance.panic_threshold`.
+    AllEjected {
+        /// How many are.
+        ejected: usize,
+        /// Of how many.
+        endpoints: usize,
+    },
     /// The retry budget is spent: failures are not retried until it refills.
     BudgetExhausted,
     /// A thread's pool was opened.

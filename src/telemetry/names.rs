@@ -23,6 +23,8 @@ pub const BREAKER_STATE: &str = "seawall.breaker.state";
 pub const BREAKER_TRANSITIONS: &str = "seawall.breaker.transitions";
 /// Gauge, 0 to 1: failures over outcomes in the breaker's window. Labels: service, scope.
 pub const BREAKER_ERROR_RATIO: &str = "seawall.breaker.error_ratio";
+/// Gauge: endpoints that are ejected, of services that have several. Labels: service.
+pub const ENDPOINT_EJECTED: &str = "seawall.endpoint.ejected";
 /// Gauge, 0 to 1: what is left of the retry budget. Labels: service.
 pub const RETRY_BUDGET: &str = "seawall.retry.budget";
 /// Counter: look-ups of calls that may be cached. Labels: service, call, tier, result.

@@ -9,6 +9,7 @@ mod callers;
 mod cancel;
 mod defaults;
 mod drain;
+mod endpoints;
 mod fallback;
 mod pitfalls;
 mod reload;

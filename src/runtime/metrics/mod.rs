@@ -72,8 +72,12 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     if let Some(budget) = &table.budget {
         sink.gauge(names::RETRY_BUDGET, &[service], budget.left(now));
     }
+    if let Some(endpoints) = &table.endpoints {
+        sink.gauge(names::ENDPOINT_EJECTED, &[service], endpoints.count_ejected() as f64);
+    }
     let own = table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
-    for guard in table.shared.breaker.iter().chain(own) {
+    let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+    for guard in table.shared.breaker.iter().chain(of_endpoints).chain(own) {
         let snapshot = guard.breaker.snapshot(now);
         let scope = ("scope", &*guard.scope);
         for state in State::ALL {
