@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::{CallState, endpoints::Chosen, pipeline::Plan};
 use crate::{
     downstream::{Blame, EndpointAddress, Failure},
@@ -8,38 +6,46 @@ use crate::{
     units::Tick,
 };
 
-/// What one attempt holds of the policies: a breaker's permit, places in bulkheads. It gives all back exactly once, with
-/// the attempt's outcome; dropped without one, the attempt was cancelled.
-pub(crate) struct Admission {
-    call: Arc<CallState>,
+/// What one attempt holds of the policies. It gives all back exactly once, with the attempt's outcome; dropped without one,
+/// the attempt was cancelled.
+pub(crate) struct Admission<'a> {
+    call: &'a CallState,
+    held: Held,
+}
+
+/// A breaker's permit, places in bulkheads: what is held by itself, without the call that it is held for.
+pub(crate) struct Held {
     permit: Option<Permit>,
-    /// Which of the call's gates it passed.
-    held: [bool; 2],
-    /// The endpoint it goes to, of several.
+    /// Which of the call's gates were passed.
+    gates: [bool; 2],
+    /// The endpoint that the attempt goes to, of several.
     chosen: Option<Box<Chosen>>,
     which: Try,
     started: Tick,
     open: bool,
 }
 
-impl Admission {
+impl<'a> Admission<'a> {
     /// Nothing is held yet.
-    pub(crate) fn new(call: &Arc<CallState>, number: u32, now: Tick) -> Self {
+    pub(crate) fn new(call: &'a CallState, number: u32, now: Tick) -> Self {
         let which = if number > 1 { Try::Retry } else { Try::First };
-        Self {
-            call: Arc::clone(call),
-            permit: None,
-            held: [false; 2],
-            chosen: None,
-            which,
-            started: now,
-            open: false,
-        }
+        Self { call, held: Held::nothing(which, now) }
+    }
+
+    /// What was [left](Self::leave) behind.
+    pub(crate) fn resume(call: &'a CallState, held: Held) -> Self {
+        Self { call, held }
+    }
+
+    /// Leaves what is held behind, for who finishes it instead.
+    pub(crate) fn leave(mut self) -> Held {
+        let nothing = Held::nothing(self.held.which, self.held.started);
+        std::mem::replace(&mut self.held, nothing)
     }
 
     /// Holds a place in the call's gate of this number.
     pub(crate) fn hold(&mut self, gate: usize) {
-        self.held[gate] = true;
+        self.held.gates[gate] = true;
     }
 
     /// Asks the breaker, chooses the endpoint, and then asks the rate, whose token comes last so that none is spent on a
@@ -47,15 +53,15 @@ impl Admission {
     pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
         let priority = plan.priority;
         if let Some(breaker) = &self.call.breaker {
-            self.permit = breaker.admit(&self.call, priority, now)?;
+            self.held.permit = breaker.admit(self.call, priority, now)?;
         }
-        self.started = now;
+        self.held.started = now;
         if let Some(endpoints) = &self.call.endpoints {
             let other = self.call.settings.retry.as_ref().is_none_or(|retry| retry.other_endpoint);
             let tried = if other { plan.tried.get() } else { EndpointSet::EMPTY };
-            let chosen = endpoints.choose(&self.call, priority, tried, now)?;
+            let chosen = endpoints.choose(self.call, priority, tried, now)?;
             plan.tried.add(chosen.index());
-            self.chosen = Some(chosen);
+            self.held.chosen = Some(chosen);
         }
         if let Some(rate) = &self.call.rate
             && rate.mode() != Mode::Off
@@ -66,21 +72,22 @@ impl Admission {
             }
             self.call.metrics_of_service().rejected("rate", true, priority);
         }
-        self.open = true;
+        self.held.open = true;
         Ok(())
     }
 
     /// Where the attempt goes, of several endpoints.
     pub(crate) fn endpoint(&self) -> Option<&EndpointAddress> {
-        self.chosen.as_ref().map(|chosen| chosen.address())
+        self.held.chosen.as_ref().map(|chosen| chosen.address())
     }
 
-    /// Ends the attempt: `Err(None)` where it never started or was lost, which says nothing about the downstream.
-    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) {
-        self.settle(outcome);
+    /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
+    /// downstream.
+    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
+        self.settle(outcome)
     }
 
-    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) {
+    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
         let now = self.call.environment.now();
         let (verdict, result) = match outcome {
             Ok(()) => (Verdict::Success, AttemptResult::Success),
@@ -94,16 +101,17 @@ impl Admission {
             }
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
-        let elapsed = now.since(self.started);
-        let chosen = self.chosen.take();
-        let tells = chosen.is_none_or(|chosen| chosen.left(&self.call, outcome, self.started, now));
+        let started = self.held.started;
+        let elapsed = now.since(started);
+        let chosen = self.held.chosen.take();
+        let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, started, now));
         let verdict = if tells { verdict } else { Verdict::Neutral };
         let mut opened = false;
-        if let (Some(permit), Some(breaker)) = (self.permit.take(), &self.call.breaker) {
+        if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
-            opened = breaker.record(&self.call, permit, verdict, elapsed, now, failure);
+            opened = breaker.record(self.call, permit, verdict, elapsed, now, failure);
         }
-        for (gate, held) in self.call.gates.iter().zip(&mut self.held) {
+        for (gate, held) in self.call.gates.iter().zip(&mut self.held.gates) {
             if let Some(gate) = gate {
                 if std::mem::take(held) {
                     gate.leave(now);
@@ -113,15 +121,23 @@ impl Admission {
                 }
             }
         }
-        if std::mem::take(&mut self.open) {
-            self.call.metrics().attempted(self.which, result, elapsed);
+        if std::mem::take(&mut self.held.open) {
+            self.call.metrics().attempted(self.held.which, result, elapsed);
         }
+        now
     }
 }
 
-impl Drop for Admission {
+impl Held {
+    fn nothing(which: Try, started: Tick) -> Self {
+        Self { permit: None, gates: [false; 2], chosen: None, which, started, open: false }
+    }
+}
+
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        if self.open || self.permit.is_some() || self.chosen.is_some() || self.held != [false; 2] {
+        let Held { permit, gates, chosen, open, .. } = &self.held;
+        if *open || permit.is_some() || chosen.is_some() || *gates != [false; 2] {
             self.settle(&Err(None));
         }
     }

@@ -1,16 +1,16 @@
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
-use tracing::{Span, field};
+use tracing::Span;
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     call::{Answer, Call, CallError, Context, FallbackFailed, Origin, Priority, Reason, chain},
     downstream::{Downstream, Failure, Stage},
-    telemetry::{Outcome, names},
+    telemetry::{Outcome, spans},
     units::Tick,
 };
 
@@ -39,7 +39,7 @@ pub struct Sending<'a, D: Downstream, C: Call<D>, F = NoFallback> {
 /// How far the call is.
 enum Progress<'a, D: Downstream, C: Call<D>, F> {
     Ready(Start<'a, D, C, F>),
-    Running { work: Work<'a, C::Reply>, account: Account },
+    Running(Work<'a, C::Reply>),
     Done,
 }
 
@@ -51,6 +51,18 @@ struct Start<'a, D: Downstream, C: Call<D>, F> {
 }
 
 type Work<'a, R> = Pin<Box<dyn Future<Output = Result<Answer<R>, CallError>> + Send + 'a>>;
+
+/// How a call ended, and when, where that is known without another look at the clock.
+struct Ended<R> {
+    result: Result<Answer<R>, CallError>,
+    at: Option<Tick>,
+}
+
+impl<R> From<Result<Answer<R>, CallError>> for Ended<R> {
+    fn from(result: Result<Answer<R>, CallError>) -> Self {
+        Self { result, at: None }
+    }
+}
 
 // Nothing in it is pinned but the box, which may move.
 impl<D: Downstream, C: Call<D>, F> Unpin for Sending<'_, D, C, F> {}
@@ -80,7 +92,7 @@ impl<'a, D: Downstream, C: Call<D>> Sending<'a, D, C> {
             Progress::Ready(Start { service, call, options, fallback: NoFallback }) => {
                 Progress::Ready(Start { service, call, options, fallback: Recovered::new(fallback) })
             }
-            Progress::Running { work, account } => Progress::Running { work, account },
+            Progress::Running(work) => Progress::Running(work),
             Progress::Done => Progress::Done,
         };
         Sending { state }
@@ -133,32 +145,24 @@ where
         {
             match start.begin() {
                 Begun::Ended(result) => return Poll::Ready(result),
-                Begun::Goes(work, account) => self.state = Progress::Running { work, account },
+                Begun::Goes(work) => self.state = Progress::Running(work),
             }
         }
-        let Progress::Running { work, account } = &mut self.state else {
+        let Progress::Running(work) = &mut self.state else {
             panic!("a call was polled again after it had ended")
         };
-        let polled = account.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))));
-        let result = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => result,
-            Err(payload) => Err(account.call.panicked("code that the call runs", &*payload)),
-        };
-        let Progress::Running { work, account } = mem::replace(&mut self.state, Progress::Done) else {
-            unreachable!("it was running just now")
-        };
-        // What it held is given back before its end is told.
-        drop(work);
-        account.end(&result);
-        Poll::Ready(result)
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.state = Progress::Done;
+        }
+        polled
     }
 }
 
 /// What the first poll makes of a call.
 enum Begun<'a, R> {
     Ended(Result<Answer<R>, CallError>),
-    Goes(Work<'a, R>, Account),
+    Goes(Work<'a, R>),
 }
 
 impl<'a, D, C, F> Start<'a, D, C, F>
@@ -236,44 +240,67 @@ where
             let reason = call.refused(Reason::NoRuntime, plan.priority);
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
-        let account = Account::open(call, &plan);
-        let work = run(Arc::clone(shared), Arc::clone(call), message, plan, key, stale, fallback);
-        Begun::Goes(Box::pin(work), account)
+        let job = Job { call: message, plan, key, stale, fallback };
+        Begun::Goes(Box::pin(run(shared, Account::open(call, &job.plan), job)))
     }
+}
+
+/// A call that goes on to I/O, and what is known of it.
+struct Job<C, F> {
+    call: C,
+    plan: Plan,
+    key: Option<Box<[u8]>>,
+    stale: Option<Stale>,
+    fallback: F,
 }
 
 /// The paths that need I/O.
 async fn run<D, C, F>(
-    shared: Arc<Shared<D>>,
-    state: Arc<CallState>,
-    call: C,
-    mut plan: Plan,
-    key: Option<Box<[u8]>>,
-    stale: Option<Stale>,
-    fallback: F,
+    shared: &Arc<Shared<D>>,
+    account: Account,
+    job: Job<C, F>,
 ) -> Result<Answer<C::Reply>, CallError>
 where
     D: Downstream,
     C: Call<D>,
     F: Recover<C::Reply>,
 {
+    // What the call held is given back before its end is told.
+    let Ended { result, at } = {
+        let work = pin!(work(shared, &account.call, job));
+        account.watch(work).await
+    };
+    account.end(&result, at);
+    result
+}
+
+async fn work<D, C, F>(shared: &Arc<Shared<D>>, state: &Arc<CallState>, job: Job<C, F>) -> Ended<C::Reply>
+where
+    D: Downstream,
+    C: Call<D>,
+    F: Recover<C::Reply>,
+{
+    let Job { call, mut plan, key, stale, fallback } = job;
     let call = Arc::new(call);
-    plan.invalidation = invalidation::of_call(&shared, &*call);
+    plan.invalidation = invalidation::of_call(shared, &*call);
     // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
     let voids = Voids(plan.invalidation.clone());
     let result = match (key, C::sharing()) {
-        (Some(key), Some(sharing)) => load::load(&shared, &state, &call, &plan, key, sharing).await,
-        _ => pipeline::attempts(&shared, &state, &call, &plan)
+        // Boxed by itself: it is larger than all the rest, which glibc hands out from a thread's own store up to 1 KiB.
+        (Some(key), Some(sharing)) => {
+            Box::pin(load::load(shared, state, &call, &plan, key, sharing)).await.map(|answer| (answer, None))
+        }
+        _ => pipeline::attempts(shared, state, &call, &plan)
             .await
-            .map(|reply| Answer::owned(reply.value, Origin::Fresh)),
+            .map(|reply| (Answer::owned(reply.value, Origin::Fresh), Some(reply.at))),
     };
     // Before the caller hears of it, who may read what it wrote.
     drop(voids);
     match result {
-        Ok(answer) => Ok(answer),
-        Err(error) => match recover::<D, C, F>(&shared, &state, &call, &plan, stale, fallback, &error) {
-            Recovering::Done(result) => result.unwrap_or(Err(error)),
-            Recovering::Later(work) => eventually(&state, &plan, work, error).await,
+        Ok((answer, at)) => Ended { result: Ok(answer), at },
+        Err(error) => match recover::<D, C, F>(shared, state, &call, &plan, stale, fallback, &error) {
+            Recovering::Done(result) => result.unwrap_or(Err(error)).into(),
+            Recovering::Later(work) => Box::pin(eventually(state, &plan, work, error)).await.into(),
         },
     }
 }
@@ -311,9 +338,15 @@ where
             Begun::Ended(result)
         }
         Recovering::Later(work) => {
-            let account = Account::open(state, plan);
-            let (state, plan) = (Arc::clone(state), plan.clone());
-            Begun::Goes(Box::pin(async move { eventually(&state, &plan, work, error).await }), account)
+            let (account, plan) = (Account::open(state, plan), plan.clone());
+            Begun::Goes(Box::pin(async move {
+                let Ended { result, at } = {
+                    let work = pin!(async { eventually(&account.call, &plan, work, error).await.into() });
+                    account.watch(work).await
+                };
+                account.end(&result, at);
+                result
+            }))
         }
     }
 }
@@ -383,11 +416,9 @@ async fn eventually<R: 'static>(
     mut work: Later<R>,
     error: CallError,
 ) -> Result<Answer<R>, CallError> {
-    let guarded = std::future::poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(poll) => poll.map_err(|second| chain(&*second)),
-            Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
-        }
+    let guarded = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(poll) => poll.map_err(|second| chain(&*second)),
+        Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
     });
     match timeout_at(plan.deadline, guarded).await {
         Ok(Ok(reply)) => {
@@ -427,30 +458,30 @@ impl Account {
     /// Opens an account for a call that goes on to I/O; it counts as under way until it ends.
     fn open(call: &Arc<CallState>, plan: &Plan) -> Self {
         call.environment.begin_call();
-        let span = tracing::info_span!(
-            target: "seawall",
-            names::CALL_SPAN,
-            otel.name = field::Empty,
-            otel.kind = "internal",
-            seawall.service = &*call.service,
-            seawall.call = call.name,
-            seawall.origin = field::Empty,
-            seawall.outcome = field::Empty,
-            seawall.attempts = field::Empty,
-            seawall.queue_ms = field::Empty,
-        );
-        if !span.is_disabled() {
-            span.record("otel.name", format!("{} {}", call.service, call.name));
-        }
+        let span = spans::of_call(&call.service, call.name);
         Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false, span }
     }
 
-    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
+    /// Goes on with the work in the call's span; a panic of it is the call's failure.
+    async fn watch<R>(&self, mut work: Pin<&mut impl Future<Output = Ended<R>>>) -> Ended<R> {
+        poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| work.as_mut().poll(context));
+            self.span.in_scope(|| catch_unwind(poll)).unwrap_or_else(|payload| {
+                Poll::Ready(Err(self.call.panicked("code that the call runs", &*payload)).into())
+            })
+        })
+        .await
+    }
+
+    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>, at: Option<Tick>) {
         self.ended = true;
         let outcome = ending(result);
-        self.span.record("seawall.outcome", outcome.word());
-        self.span.record("seawall.origin", outcome.origin());
-        tell(&self.call, self.started, self.priority, outcome);
+        if !self.span.is_none() {
+            self.span.record("seawall.outcome", outcome.word());
+            self.span.record("seawall.origin", outcome.origin());
+        }
+        let at = at.unwrap_or_else(|| self.call.environment.now());
+        self.call.metrics().ended(outcome, self.priority, at.since(self.started));
     }
 }
 

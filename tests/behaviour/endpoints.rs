@@ -128,13 +128,13 @@ fn a_fast_failing_endpoint_attracts_no_load_and_is_ejected() {
         });
         let (runtime, users) = start(THREE, &behaviour).await;
         let mut events = runtime.events();
-        let ended = load(&users, 20, Duration::from_secs(120)).await;
+        let ended = load(&users, 20, Duration::from_secs(60)).await;
         let share = ended.answered as f64 / (ended.answered + ended.failed) as f64;
         assert!(share >= 0.99, "{ended:?}");
         let bad = &health(&runtime)[1];
         // The first ones go there at once, before any of them has ended; from then on each ejection costs one probe.
         let at_once = 10;
-        assert!(bad.ejections >= 4 && bad.failures < at_once + bad.ejections, "{bad:?}");
+        assert!(bad.ejections >= 3 && bad.failures < at_once + bad.ejections, "{bad:?}");
         assert!(bad.ejected_for_ms.is_some());
         let told = told(&mut events);
         assert_eq!(told[0], "b ejected: consecutive_failures");
