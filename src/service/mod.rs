@@ -35,6 +35,7 @@ pub use settings::{
     TelemetrySettings,
 };
 
+pub(crate) use endpoints::Endpoints;
 pub(crate) use environment::{Environment, Phase, Pulse};
 pub(crate) use handle::{Opening, Shared};
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};

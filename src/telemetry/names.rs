@@ -17,7 +17,8 @@ pub const QUEUE_LENGTH: &str = "seawall.queue.length";
 pub const IN_FLIGHT: &str = "seawall.in_flight";
 /// Gauge: attempts that may be in flight. Labels: service.
 pub const LIMIT: &str = "seawall.limit";
-/// Gauge: 1 for the state the breaker is in, 0 for the others. Labels: service, scope, state.
+/// Gauge: 1 for the state the breaker is in, 0 for the others; of endpoints' breakers, which have the scope `endpoint`, how
+/// many are in it. Labels: service, scope, state.
 pub const BREAKER_STATE: &str = "seawall.breaker.state";
 /// Counter: changes of the breaker's state. Labels: service, from, to, cause.
 pub const BREAKER_TRANSITIONS: &str = "seawall.breaker.transitions";

@@ -106,7 +106,7 @@ fn load_is_spread_and_a_slow_one_gets_less() {
             Reaction::Reply.after(if asked.endpoint == 2 { ms(100) } else { ms(10) })
         });
         let (runtime, users) = start(THREE, &behaviour).await;
-        let ended = load(&users, 12, Duration::from_secs(60)).await;
+        let ended = load(&users, 12, Duration::from_secs(30)).await;
         assert_eq!(ended.failed, 0);
         let shares = attempts(&runtime);
         let (fast, slow) = (shares[0] + shares[1], shares[2]);
@@ -171,20 +171,20 @@ fn a_rolling_restart_costs_no_call_that_may_be_made_twice() {
             if now >= down_from && now < down_from + Duration::from_secs(2) {
                 refused()
             } else {
-                Reaction::Reply.after(ms(10))
+                Reaction::Reply.after(ms(20))
             }
         });
         let (runtime, users) = start(THREE, &behaviour).await;
-        let ended = load(&users, 20, Duration::from_secs(90)).await;
+        let ended = load(&users, 8, Duration::from_secs(90)).await;
         assert_eq!(ended.failed, 0, "{ended:?}");
         let now = health(&runtime);
         assert!(now.iter().all(|one| one.failures > 0 && one.failures < 30), "{now:?}");
         assert!(now.iter().all(|one| one.ejected_for_ms.is_none()), "{now:?}");
         let before = attempts(&runtime);
-        load(&users, 20, Duration::from_secs(1)).await;
+        load(&users, 8, Duration::from_secs(1)).await;
         let took_part: Vec<_> =
             attempts(&runtime).iter().zip(before).map(|(after, before)| after - before).collect();
-        assert!(took_part.iter().all(|took| *took > 300), "{took_part:?}");
+        assert!(took_part.iter().all(|took| *took > 60), "{took_part:?}");
         let breaker =
             runtime.snapshot().service("users").and_then(|users| users.breaker).expect("it has one");
         assert_eq!(breaker.open_count, 0);
@@ -195,18 +195,18 @@ fn a_rolling_restart_costs_no_call_that_may_be_made_twice() {
 #[test]
 fn never_more_than_half_are_ejected() {
     virtual_time(async || {
-        let behaviour = Behaviour::new(|_: &Asked| broken().after(ms(5)));
+        let behaviour = Behaviour::new(|_: &Asked| broken().after(ms(20)));
         let settings = "endpoints = [\"a\", \"b\", \"c\", \"d\", \"e\"]\nbreaker = false";
         let (runtime, users) = start(settings, &behaviour).await;
         let mut events = runtime.events();
         let watch = async {
-            for _ in 0..3_000 {
+            for _ in 0..1_000 {
                 sleep(ms(20)).await;
                 let out = health(&runtime).iter().filter(|one| one.ejected_for_ms.is_some()).count();
                 assert!(out <= 2, "{out} of 5");
             }
         };
-        tokio::join!(load(&users, 20, Duration::from_secs(60)), watch);
+        tokio::join!(load(&users, 20, Duration::from_secs(20)), watch);
         assert_eq!(health(&runtime).iter().filter(|one| one.ejected_for_ms.is_some()).count(), 2);
         assert!(!told(&mut events).iter().any(|told| told.contains("all used")));
         end(runtime).await;
@@ -317,7 +317,10 @@ fn who_says_that_it_moved_is_marked_and_others_are_asked_at_once() {
         assert!(behaviour.attempts() < 25, "few were asked twice: {}", behaviour.attempts());
 
         behaviour.react(|_| Reaction::Reply.after(ms(1)));
-        load(&users, 4, Duration::from_secs(60)).await;
+        for id in 0..600 {
+            users.send(Ask(id)).await.expect("it answers");
+            sleep(ms(100)).await;
+        }
         assert!(!self::health(&runtime)[0].changed, "it answered");
         end(runtime).await;
     });
@@ -420,11 +423,13 @@ fn a_breaker_of_an_endpoint_closes_only_that_one() {
         let states: Vec<_> =
             health(&runtime).iter().map(|one| one.breaker.expect("each has one").state.word()).collect();
         assert_eq!(states, ["closed", "open", "closed"]);
-        assert!(
-            runtime
-                .metrics()
-                .contains("seawall_breaker_state{service=\"users\",scope=\"b\",state=\"open\"} 1")
-        );
+        let metrics = runtime.metrics();
+        for (state, count) in [("closed", 2), ("open", 1), ("half_open", 0)] {
+            let line = format!(
+                "seawall_breaker_state{{service=\"users\",scope=\"endpoint\",state=\"{state}\"}} {count}\n"
+            );
+            assert!(metrics.contains(&line), "{line}");
+        }
 
         behaviour.react(|_| broken());
         load(&users, 20, Duration::from_secs(1)).await;

@@ -13,6 +13,7 @@ use seawall::{
 
 use crate::{
     Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    place::Place,
     reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
@@ -98,7 +99,8 @@ impl Http {
             propagated.put(&mut parts, attempt);
         }
         let idempotent = parts.is_idempotent();
-        let (request, body) = self.freeze(parts)?;
+        let place = self.place(attempt);
+        let (request, body) = freeze(parts, place)?;
         let mut tries = 1;
         loop {
             let exchange = Exchange::new();
@@ -106,8 +108,8 @@ impl Http {
                 Some(body) => request.send_body(body.clone()),
                 None => request.send(),
             });
-            match Watch::new(self, &exchange, attempt).over(sending).await {
-                Ok(answer) => return self.answered::<D, E>(answer, attempt).await,
+            match Watch::new(place, &exchange, attempt).over(sending).await {
+                Ok(answer) => return self.answered::<D, E>(answer, place, attempt).await,
                 Err(_)
                     if exchange.looks_stale() && (idempotent || !exchange.sent()) && tries < STALE_TRIES =>
                 {
@@ -122,13 +124,14 @@ impl Http {
     async fn answered<D: Decode, E: ErrorBody>(
         &self,
         mut answer: Answer<impl reply::Body>,
+        place: &Place,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
         if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
             // awc may think that it has done with the connection while the real answer is still to come on it.
             drop(answer);
-            self.wires().distrust_idle();
+            place.wires().distrust_idle();
             return Err(failure);
         }
         let limit = self.settings.max_body();
@@ -161,24 +164,27 @@ impl Http {
         };
         Ok(Ended::Failed(failed, status))
     }
+}
 
-    /// The request as awc sends it, as often as need be without a copy.
-    fn freeze(&self, parts: RequestParts) -> Result<(FrozenClientRequest, Option<bytes::Bytes>), Failure> {
-        let unsendable = |error: &dyn std::fmt::Display| {
-            Failure::new(Blame::Caller, format!("the request was not sent: {error}")).reached(Reached::No)
-        };
-        let mut uri = awc::http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(parts.target().clone());
-        let uri = Uri::from_parts(uri).map_err(|error| unsendable(&error))?;
-        let mut request = self.client.request(parts.method().clone(), uri).no_decompress();
-        let (headers, body) = parts.into_headers_and_body();
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(header::HOST, self.host.clone());
-        let frozen = request.freeze().map_err(|error| unsendable(&error))?;
-        Ok((frozen, body))
-    }
+/// The request as awc sends it, as often as need be without a copy.
+fn freeze(
+    parts: RequestParts,
+    place: &Place,
+) -> Result<(FrozenClientRequest, Option<bytes::Bytes>), Failure> {
+    let unsendable = |error: &dyn std::fmt::Display| {
+        Failure::new(Blame::Caller, format!("the request was not sent: {error}")).reached(Reached::No)
+    };
+    let mut uri = awc::http::uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(place.authority.clone());
+    uri.path_and_query = Some(parts.target().clone());
+    let uri = Uri::from_parts(uri).map_err(|error| unsendable(&error))?;
+    let mut request = place.client.request(parts.method().clone(), uri).no_decompress();
+    let (headers, body) = parts.into_headers_and_body();
+    *request.headers_mut() = headers;
+    request.headers_mut().insert(header::HOST, place.host.clone());
+    let frozen = request.freeze().map_err(|error| unsendable(&error))?;
+    Ok((frozen, body))
 }
 
 /// How an exchange ended that had an answer.

@@ -19,6 +19,7 @@ mod downstream;
 mod failure;
 mod framing;
 mod hook;
+mod place;
 mod propagate;
 mod reply;
 mod request;

@@ -4,8 +4,8 @@ use awc::http::{
     Uri,
     header::{HeaderName, HeaderValue},
 };
-use seawall::units::ByteSize;
-use serde::{Deserialize, Deserializer, de};
+use seawall::{policy::MOST_ENDPOINTS, units::ByteSize};
+use serde::Deserialize;
 
 use crate::{
     auth::Auth,
@@ -19,6 +19,7 @@ use crate::{
 /// | setting | default | meaning |
 /// |---|---|---|
 /// | `url` | required | `http://` or `https://`, host, port, and a path that all calls' paths follow |
+/// | `urls` | none | several of these in place of `url`, of one scheme and path: calls are balanced over them |
 /// | `tls` | the system's roots, 1.2 | `roots`, `ca`, `cert`, `key`, `server_name`, `min_version`; with `https://` only |
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
 /// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
@@ -29,7 +30,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct HttpSettings {
-    address: Address,
+    /// One at least; all of one scheme.
+    targets: Vec<Target>,
+    /// What stands before every call's path.
+    base: String,
     tls: TlsSettings,
     http: Table,
 }
@@ -37,10 +41,7 @@ pub struct HttpSettings {
 #[derive(Deserialize)]
 struct Written {
     url: Option<Address>,
-    #[serde(default, rename = "urls")]
-    _urls: Unsupported,
-    #[serde(default, rename = "dns")]
-    _dns: Unsupported,
+    urls: Option<Addresses>,
     #[serde(default)]
     tls: TlsSettings,
     #[serde(default)]
@@ -75,12 +76,62 @@ impl TryFrom<Written> for HttpSettings {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { url, tls, http, .. } = written;
-        let address = url.ok_or("`url` is missing: write `url = \"https://host\"`")?;
-        if !address.target.is_tls() && tls != TlsSettings::default() {
+        let Written { url, urls, tls, http } = written;
+        let Addresses { targets, base } = match (url, urls) {
+            (Some(url), None) => Addresses { targets: vec![url.target], base: url.base },
+            (None, Some(urls)) => urls,
+            (None, None) => return Err("`url` is missing: write `url = \"https://host\"`".into()),
+            (Some(_), Some(_)) => {
+                return Err("`url` and `urls` are both set; write one, or all of them in `urls`".into());
+            }
+        };
+        if tls != TlsSettings::default() && !targets.iter().all(Target::is_tls) {
             return Err("`tls` is set, but `url` begins with http://; write https://".into());
         }
-        Ok(Self { address, tls, http })
+        Ok(Self { targets, base, tls, http })
+    }
+}
+
+/// Where the endpoints of a service are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Vec<Address>")]
+struct Addresses {
+    targets: Vec<Target>,
+    base: String,
+}
+
+impl TryFrom<Vec<Address>> for Addresses {
+    type Error = String;
+
+    fn try_from(addresses: Vec<Address>) -> Result<Self, String> {
+        let Some(first) = addresses.first() else {
+            return Err("`urls` is empty; write one at least".into());
+        };
+        let base = first.base.clone();
+        if let Some(other) = addresses.iter().find(|other| other.target.is_tls() != first.target.is_tls()) {
+            return Err(format!(
+                "{} and {} differ in their scheme; endpoints of one service are all http:// or all https://",
+                first.target, other.target
+            ));
+        }
+        if let Some(other) = addresses.iter().find(|other| other.base != base) {
+            return Err(format!(
+                "\"{base}\" and \"{}\" differ; the path before all calls' paths is the same at each endpoint",
+                other.base
+            ));
+        }
+        if addresses.len() > MOST_ENDPOINTS {
+            return Err(format!(
+                "{} endpoints are more than the {MOST_ENDPOINTS} a service may have",
+                addresses.len()
+            ));
+        }
+        let targets: Vec<_> = addresses.into_iter().map(|address| address.target).collect();
+        let twice = targets.iter().enumerate().find(|(index, target)| targets[..*index].contains(target));
+        match twice {
+            Some((_, target)) => Err(format!("{target} is there twice")),
+            None => Ok(Self { targets, base }),
+        }
     }
 }
 
@@ -144,24 +195,14 @@ impl TryFrom<String> for HealthPath {
     }
 }
 
-/// A setting that is known, and that this version cannot follow: to take it and do nothing would be worse.
-#[derive(Default)]
-struct Unsupported;
-
-impl<'de> Deserialize<'de> for Unsupported {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom("not supported yet: a service has one endpoint, `url = \"https://host\"`"))
-    }
-}
-
 impl HttpSettings {
-    pub(crate) fn target(&self) -> &Target {
-        &self.address.target
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
     }
 
     /// What stands before every call's path.
     pub(crate) fn base(&self) -> &str {
-        &self.address.base
+        &self.base
     }
 
     pub(crate) fn tls(&self) -> &TlsSettings {

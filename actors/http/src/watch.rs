@@ -6,15 +6,15 @@ use std::{
 use seawall::{call::Attempt, downstream::Stage};
 use tokio::time::Instant;
 
-use crate::{Http, wire::Exchange};
+use crate::{place::Place, wire::Exchange};
 
 /// Watches a request until its answer begins: tells the attempt how far it is, and learns from one that hangs.
 ///
 /// A host that vanishes leaves its idle connections looking alive, and each would cost a call its time. So a request
 /// that ran out of time over a connection used before, with no byte of an answer, makes all that are idle untrusted;
-/// unless the service has begun to answer this thread since, for then it is only slow.
+/// unless the endpoint has begun to answer this thread since, for then it is only slow.
 pub(crate) struct Watch<'a> {
-    http: &'a Http,
+    place: &'a Place,
     exchange: &'a Exchange,
     attempt: &'a Attempt,
     /// How far `answers` was when it began. A count and not a time: with times, each request read the clock three times or more.
@@ -22,8 +22,8 @@ pub(crate) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(http: &'a Http, exchange: &'a Exchange, attempt: &'a Attempt) -> Self {
-        Self { http, exchange, attempt, answers: http.answers.get() }
+    pub(crate) fn new(place: &'a Place, exchange: &'a Exchange, attempt: &'a Attempt) -> Self {
+        Self { place, exchange, attempt, answers: place.answers.get() }
     }
 
     /// Runs the request. A byte leaves within a poll, and is noted before the poll returns: on its own thread nobody can
@@ -48,14 +48,14 @@ impl<'a> Watch<'a> {
             self.attempt.enter(Stage::Pool);
         }
         if self.exchange.answered() {
-            self.http.answers.set(self.http.answers.get().wrapping_add(1));
+            self.place.answers.set(self.place.answers.get().wrapping_add(1));
         }
     }
 
     fn has_hung(&self) -> bool {
         self.exchange.looks_stale()
             && self.exchange.sent()
-            && self.http.answers.get() == self.answers
+            && self.place.answers.get() == self.answers
             && Instant::now() >= self.attempt.deadline()
     }
 }
@@ -63,7 +63,7 @@ impl<'a> Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.has_hung() {
-            self.http.wires().distrust_idle();
+            self.place.wires().distrust_idle();
         }
     }
 }

@@ -10,10 +10,11 @@ use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
     policy::{breaker::State, latency::Histogram},
-    service::CallState,
+    service::{CallState, Endpoints},
     telemetry::{
         AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Lookup, Outcome, REFUSING, Try, names,
     },
+    units::Tick,
 };
 
 pub(super) use facade::Published;
@@ -74,10 +75,12 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     }
     if let Some(endpoints) = &table.endpoints {
         sink.gauge(names::ENDPOINT_EJECTED, &[service], endpoints.count_ejected() as f64);
+        if endpoints.have_breakers() {
+            breakers_of(endpoints, service, now, sink);
+        }
     }
     let own = table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
-    let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
-    for guard in table.shared.breaker.iter().chain(of_endpoints).chain(own) {
+    for guard in table.shared.breaker.iter().chain(own) {
         let snapshot = guard.breaker.snapshot(now);
         let scope = ("scope", &*guard.scope);
         for state in State::ALL {
@@ -101,6 +104,19 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
             }
         }
     }
+}
+
+/// The breakers of a service's endpoints, together: an address is no label. How many are in each state, and the worst of their
+/// shares of failures.
+fn breakers_of(endpoints: &Endpoints, service: (&'static str, &str), now: Tick, sink: &mut impl Sink) {
+    let scope = ("scope", "endpoint");
+    let breakers: Vec<_> = endpoints.breakers().map(|guard| guard.breaker.snapshot(now)).collect();
+    for state in State::ALL {
+        let count = breakers.iter().filter(|breaker| breaker.state == state).count();
+        sink.gauge(names::BREAKER_STATE, &[service, scope, ("state", state.word())], count as f64);
+    }
+    let worst = breakers.iter().map(|breaker| breaker.error_ratio).fold(0.0, f64::max);
+    sink.gauge(names::BREAKER_ERROR_RATIO, &[service, scope], worst);
 }
 
 fn call(call: &CallState, sink: &mut impl Sink) {
