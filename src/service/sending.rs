@@ -52,18 +52,6 @@ struct Start<'a, D: Downstream, C: Call<D>, F> {
 
 type Work<'a, R> = Pin<Box<dyn Future<Output = Result<Answer<R>, CallError>> + Send + 'a>>;
 
-/// How a call ended, and when, where that is known without another look at the clock.
-struct Ended<R> {
-    result: Result<Answer<R>, CallError>,
-    at: Option<Tick>,
-}
-
-impl<R> From<Result<Answer<R>, CallError>> for Ended<R> {
-    fn from(result: Result<Answer<R>, CallError>) -> Self {
-        Self { result, at: None }
-    }
-}
-
 // Nothing in it is pinned but the box, which may move.
 impl<D: Downstream, C: Call<D>, F> Unpin for Sending<'_, D, C, F> {}
 
@@ -240,14 +228,15 @@ where
             let reason = call.refused(Reason::NoRuntime, plan.priority);
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
-        let job = Job { call: message, plan, key, stale, fallback };
-        Begun::Goes(Box::pin(run(shared, Account::open(call, &job.plan), job)))
+        let account = Account::open(call, &plan);
+        let job = Job { call: Arc::new(message), plan, key, stale, fallback };
+        Begun::Goes(Box::pin(run(shared, account, job)))
     }
 }
 
 /// A call that goes on to I/O, and what is known of it.
 struct Job<C, F> {
-    call: C,
+    call: Arc<C>,
     plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Stale>,
@@ -255,54 +244,63 @@ struct Job<C, F> {
 }
 
 /// The paths that need I/O.
-async fn run<D, C, F>(
-    shared: &Arc<Shared<D>>,
+///
+/// What it awaits borrows from it: what is moved into a future is held twice, by it and by who made it, and it should stay
+/// below 1 KiB, up to which glibc hands out what the same thread gave back.
+fn run<'a, D, C, F>(
+    shared: &'a Arc<Shared<D>>,
     account: Account,
-    job: Job<C, F>,
-) -> Result<Answer<C::Reply>, CallError>
+    mut job: Job<C, F>,
+) -> impl Future<Output = Result<Answer<C::Reply>, CallError>> + Send + 'a
 where
     D: Downstream,
     C: Call<D>,
-    F: Recover<C::Reply>,
+    F: Recover<C::Reply> + 'a,
 {
-    // What the call held is given back before its end is told.
-    let Ended { result, at } = {
-        let work = pin!(work(shared, &account.call, job));
-        account.watch(work).await
-    };
-    account.end(&result, at);
-    result
+    async move {
+        // What the call held is given back before its end is told.
+        let fresh = {
+            let key = job.key.take();
+            let work = pin!(ask(shared, &account.call, &job.call, &mut job.plan, key));
+            account.watch(work).await
+        };
+        let (result, at) = match fresh {
+            Ok((answer, at)) => (Ok(answer), at),
+            Err(error) => {
+                let Job { call, plan, stale, fallback, .. } = job;
+                let recovering = account.span.in_scope(|| {
+                    recover::<D, C, F>(shared, &account.call, &call, &plan, stale, fallback, &error)
+                });
+                let result = match recovering {
+                    Recovering::Done(result) => result.unwrap_or(Err(error)),
+                    Recovering::Later(work) => Box::pin(account.eventually(&plan, work, error)).await,
+                };
+                (result, None)
+            }
+        };
+        account.end(&result, at);
+        result
+    }
 }
 
-async fn work<D, C, F>(shared: &Arc<Shared<D>>, state: &Arc<CallState>, job: Job<C, F>) -> Ended<C::Reply>
-where
-    D: Downstream,
-    C: Call<D>,
-    F: Recover<C::Reply>,
-{
-    let Job { call, mut plan, key, stale, fallback } = job;
-    let call = Arc::new(call);
-    plan.invalidation = invalidation::of_call(shared, &*call);
-    // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
-    let voids = Voids(plan.invalidation.clone());
-    let result = match (key, C::sharing()) {
-        // Boxed by itself: it is larger than all the rest, which glibc hands out from a thread's own store up to 1 KiB.
-        (Some(key), Some(sharing)) => {
-            Box::pin(load::load(shared, state, &call, &plan, key, sharing)).await.map(|answer| (answer, None))
-        }
-        _ => pipeline::attempts(shared, state, &call, &plan)
-            .await
-            .map(|reply| (Answer::owned(reply.value, Origin::Fresh), Some(reply.at))),
-    };
-    // Before the caller hears of it, who may read what it wrote.
-    drop(voids);
-    match result {
-        Ok((answer, at)) => Ended { result: Ok(answer), at },
-        Err(error) => match recover::<D, C, F>(shared, state, &call, &plan, stale, fallback, &error) {
-            Recovering::Done(result) => result.unwrap_or(Err(error)).into(),
-            Recovering::Later(work) => Box::pin(eventually(state, &plan, work, error)).await.into(),
-        },
+/// Asks the downstream, or waits for who does. An answer comes with the time, where it is known.
+async fn ask<D: Downstream, C: Call<D>>(
+    shared: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &mut Plan,
+    key: Option<Box<[u8]>>,
+) -> Result<(Answer<C::Reply>, Option<Tick>), CallError> {
+    plan.invalidation = invalidation::of_call(shared, &**call);
+    // Whenever the caller stops waiting, and before it hears of the end, since it may read what it wrote; a write that
+    // goes on without it does so once more when it ends.
+    let _voids = Voids(plan.invalidation.clone());
+    if let (Some(key), Some(sharing)) = (key, C::sharing()) {
+        let answer = Box::pin(load::load(shared, state, call, plan, key, sharing)).await?;
+        return Ok((answer, None));
     }
+    let reply = pipeline::attempts(shared, state, call, plan).await?;
+    Ok((Answer::owned(reply.value, Origin::Fresh), Some(reply.at)))
 }
 
 /// Voids what a write changes when its caller stops waiting for it.
@@ -340,11 +338,8 @@ where
         Recovering::Later(work) => {
             let (account, plan) = (Account::open(state, plan), plan.clone());
             Begun::Goes(Box::pin(async move {
-                let Ended { result, at } = {
-                    let work = pin!(async { eventually(&account.call, &plan, work, error).await.into() });
-                    account.watch(work).await
-                };
-                account.end(&result, at);
+                let result = account.eventually(&plan, work, error).await;
+                account.end(&result, None);
                 result
             }))
         }
@@ -398,6 +393,11 @@ where
             Recovering::Done(Some(Ok(Answer::owned(reply, Origin::Fallback))))
         }
         Ok(Recovery::Failed(second)) => Recovering::Done(Some(Err(fallback_failed(error, chain(&*second))))),
+        Ok(Recovery::Later(_)) if Handle::try_current().is_err() => {
+            let text =
+                "it is a future, and the thread that the call was made on has no async runtime to wait in";
+            Recovering::Done(Some(Err(fallback_failed(error, text.to_owned()))))
+        }
         Ok(Recovery::Later(work)) => {
             let context = plan.context.clone().unwrap_or_default().falling_back_from(id);
             Recovering::Later(Box::pin(context.in_scope(work)))
@@ -406,27 +406,6 @@ where
             let text = format!("it panicked: {}", panic_text(&*payload));
             Recovering::Done(Some(Err(fallback_failed(error, text))))
         }
-    }
-}
-
-/// Waits for a fallback that is a future, for the rest of the call's time.
-async fn eventually<R: 'static>(
-    state: &CallState,
-    plan: &Plan,
-    mut work: Later<R>,
-    error: CallError,
-) -> Result<Answer<R>, CallError> {
-    let guarded = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(poll) => poll.map_err(|second| chain(&*second)),
-        Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
-    });
-    match timeout_at(plan.deadline, guarded).await {
-        Ok(Ok(reply)) => {
-            state.metrics().fell_back(false, outcome_of(&error));
-            Ok(Answer::owned(reply, Origin::Fallback))
-        }
-        Ok(Err(second)) => Err(fallback_failed(&error, second)),
-        Err(_) => Err(fallback_failed(&error, format!("the call's time ran out, {}", Stage::Fallback))),
     }
 }
 
@@ -463,14 +442,41 @@ impl Account {
     }
 
     /// Goes on with the work in the call's span; a panic of it is the call's failure.
-    async fn watch<R>(&self, mut work: Pin<&mut impl Future<Output = Ended<R>>>) -> Ended<R> {
+    async fn watch<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = Result<T, CallError>>>,
+    ) -> Result<T, CallError> {
         poll_fn(|context| {
             let poll = AssertUnwindSafe(|| work.as_mut().poll(context));
             self.span.in_scope(|| catch_unwind(poll)).unwrap_or_else(|payload| {
-                Poll::Ready(Err(self.call.panicked("code that the call runs", &*payload)).into())
+                Poll::Ready(Err(self.call.panicked("code that the call runs", &*payload)))
             })
         })
         .await
+    }
+
+    /// Waits for a fallback that is a future, for the rest of the call's time.
+    async fn eventually<R: 'static>(
+        &self,
+        plan: &Plan,
+        mut work: Later<R>,
+        error: CallError,
+    ) -> Result<Answer<R>, CallError> {
+        let guarded = poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| work.as_mut().poll(context));
+            match self.span.in_scope(|| catch_unwind(poll)) {
+                Ok(poll) => poll.map_err(|second| chain(&*second)),
+                Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
+            }
+        });
+        match timeout_at(plan.deadline, guarded).await {
+            Ok(Ok(reply)) => {
+                self.call.metrics().fell_back(false, outcome_of(&error));
+                Ok(Answer::owned(reply, Origin::Fallback))
+            }
+            Ok(Err(second)) => Err(fallback_failed(&error, second)),
+            Err(_) => Err(fallback_failed(&error, format!("the call's time ran out, {}", Stage::Fallback))),
+        }
     }
 
     fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>, at: Option<Tick>) {
