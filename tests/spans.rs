@@ -10,15 +10,18 @@ use seawall::{
 };
 use seawall_testkit::{Ask, Behaviour, Reaction, Scripted, virtual_time};
 
-/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, and drains.
+/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, ejects endpoints and lets them return, and drains.
 async fn busy() {
     let down = || Failure::new(Blame::Downstream, "the connection broke").symptom(Symptom::Reset);
     let behaviour = Behaviour::new(move |_| Reaction::Fail(down()).after(Duration::from_millis(1)));
     let settings = "[services.users]\nkind = \"scripted\"\nretry = false\n\
-                    bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }";
+                    bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }\n\
+                    [services.replicas]\nkind = \"scripted\"\nendpoints = [\"a\", \"b\"]\nretry = false\n\
+                    breaker = false\noutlier = { eject = \"1s\", max_ejected = \"100%\" }";
     let runtime = Runtime::builder()
         .kind::<Scripted>()
         .extension("users", behaviour.clone())
+        .extension("replicas", behaviour.clone())
         .parse(settings)
         .expect("TOML")
         .current_thread()
@@ -30,9 +33,14 @@ async fn busy() {
     for id in 0..5 {
         let _ = users.send(Ask(id)).await;
     }
+    let replicas = runtime.service::<Scripted>("replicas").expect("there");
+    for id in 0..20 {
+        let _ = replicas.send(Ask(id)).await;
+    }
     behaviour.react(|_| Reaction::Reply);
     tokio::time::sleep(Duration::from_secs(2)).await;
     users.send(Ask(1)).await.expect("the probe is well");
+    replicas.send(Ask(1)).await.expect("so is this one");
     users.reopen();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(runtime.drain().await.cut_off, 0);
@@ -106,7 +114,10 @@ fn the_names_of_spans_and_log_lines_are_pinned() {
     bulkhead saturated: message service
     drain ended: message
     drain started: message
+    endpoint ejected: message service endpoint shadow cause consecutive_failures failures calls ejected_for row
+    endpoint returned: message service endpoint shadow ejected_for
     pool opened: message service thread
     shard restarted: message service thread cause
+    so many endpoints are ejected that all are used: message service ejected endpoints
     ");
 }

@@ -3,7 +3,7 @@
 //! As in Finagle's failure accrual and Envoy's outlier detection. An endpoint is ejected by failures in a row, or by its
 //! share of successes within the window. It is left alone for a time that doubles with each ejection and is spread by equal
 //! jitter, so that a fleet does not come back in step. When its time is up one attempt is its probe: success brings it back, failure
-//! ejects it for longer; until then it gets no other, so that a sick endpoint costs one call for each ejection and not five.
+//! ejects it for longer, and one that says nothing is made again after a first ejection's time; until then it gets no other, so that a sick endpoint costs one call for each ejection and not five.
 //! Who stayed in for a whole window is as good as new.
 //!
 //! Never more than a share of the endpoints is ejected: when most fail, it is not they who are the outliers, and that is for
@@ -256,11 +256,12 @@ impl Outliers {
     }
 
     fn probed(&mut self, index: usize, since: Tick, verdict: Verdict, now: Tick) -> Option<Change> {
+        let pause = self.lasts(0);
         let place = &mut self.places[index];
         match verdict {
-            // Probed => Out, and due: it said nothing.
+            // Probed => Out: it said nothing. Not due at once, or every call of impatient callers would be one.
             Verdict::Neutral => {
-                place.standing = Standing::Out { since, until: now };
+                place.standing = Standing::Out { since, until: now.after(pause) };
                 None
             }
             // Probed => Out
@@ -420,7 +421,9 @@ mod tests {
         now += 300_001;
         assert_eq!(outliers.probe(at(now)), Some(0));
         assert_eq!(outliers.record(0, Verdict::Neutral, true, at(now)), None);
-        assert_eq!(outliers.probe(at(now)), Some(0), "it said nothing: another one may");
+        assert_eq!(outliers.probe(at(now + 2_000)), None, "it said nothing");
+        now += 5_000;
+        assert_eq!(outliers.probe(at(now)), Some(0), "another one may");
         let change = outliers.record(0, Verdict::Success, true, at(now));
         assert_eq!(change, Some(Change::Returned { after: Duration::from_millis(now) }));
         assert_eq!((outliers.ejected(), outliers.next_probe()), (EndpointSet::EMPTY, None));

@@ -361,6 +361,26 @@ fn who_hangs_is_avoided_though_only_impatient_callers_notice() {
     });
 }
 
+/// A probe whose caller does not wait for its end tells nothing: it must not be made with every call.
+#[test]
+fn who_hangs_and_is_ejected_costs_impatient_callers_little() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked: &Asked| match asked.endpoint {
+            0 => Reaction::Hang,
+            _ => Reaction::Reply.after(ms(5)),
+        });
+        let (runtime, users) = start(&format!("{THREE}timeout = \"500ms\"\nretry = false"), &behaviour).await;
+        load(&users, 20, Duration::from_secs(5)).await;
+        assert!(health(&runtime)[0].ejections > 0, "{:?}", health(&runtime));
+        let mut given_up = 0;
+        for id in 0..2_000 {
+            given_up += u32::from(tokio::time::timeout(ms(100), users.send(Ask(id))).await.is_err());
+        }
+        assert!(given_up <= 6, "{given_up} in ten seconds");
+        end(runtime).await;
+    });
+}
+
 #[test]
 fn ten_thousand_calls_dropped_at_random_points_leave_nobody_busy() {
     virtual_time(async || {
