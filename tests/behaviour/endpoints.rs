@@ -494,6 +494,35 @@ fn builder(behaviour: &Behaviour) -> Builder {
     Runtime::builder().kind::<Scripted>().extension("users", behaviour.clone()).current_thread().seed(7)
 }
 
+/// A file of settings that is gone when the test is.
+struct Written(std::path::PathBuf);
+
+impl Written {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("seawall-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary directory can be made");
+        Self(path)
+    }
+
+    fn write(&self, settings: &str) {
+        let text = format!("[services.users]\nkind = \"scripted\"\n{settings}");
+        std::fs::write(self.0.join("default.toml"), text).expect("it can be written to");
+    }
+
+    async fn start(&self, behaviour: &Behaviour) -> (Runtime, Service<Scripted>) {
+        let runtime =
+            builder(behaviour).load(&self.0).expect("it is TOML").start().await.expect("it is right");
+        let users = runtime.service("users").expect("it is there");
+        (runtime, users)
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 #[test]
 fn what_is_known_of_an_endpoint_outlives_shards_and_reloads() {
     virtual_time(async || {
@@ -501,18 +530,12 @@ fn what_is_known_of_an_endpoint_outlives_shards_and_reloads() {
             1 => broken().after(ms(1)),
             _ => Reaction::Reply.after(ms(10)),
         });
-        let directory = std::env::temp_dir().join(format!("seawall-endpoints-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a temporary directory can be made");
+        let settings = Written::new("endpoints");
         let write = |endpoints: &str| {
-            let text = format!(
-                "[services.users]\nkind = \"scripted\"\nendpoints = {endpoints}\noutlier = {{ eject = \"60s\" }}"
-            );
-            std::fs::write(directory.join("default.toml"), text).expect("it can be written to");
+            settings.write(&format!("endpoints = {endpoints}\noutlier = {{ eject = \"60s\" }}"));
         };
         write("[\"a\", \"b\", \"c\"]");
-        let runtime =
-            builder(&behaviour).load(&directory).expect("it is TOML").start().await.expect("it is right");
-        let users: Service<Scripted> = runtime.service("users").expect("it is there");
+        let (runtime, users) = settings.start(&behaviour).await;
         load(&users, 12, Duration::from_secs(5)).await;
         let before = health(&runtime);
         assert!(before[1].ejected_for_ms.is_some());
@@ -534,8 +557,105 @@ fn what_is_known_of_an_endpoint_outlives_shards_and_reloads() {
         let alone = runtime.snapshot().service("users").cloned().expect("it is there");
         assert!(alone.endpoints.len() == 1 && alone.endpoints[0].health.is_none());
         users.send(Ask(1)).await.expect("one is enough");
-        std::fs::remove_dir_all(&directory).expect("it is ours");
         end(runtime).await;
+    });
+}
+
+/// The endpoints change under calls that are under way: each ends at the one that it was sent to.
+#[test]
+fn a_reload_in_the_midst_of_calls_leaves_nobody_busy() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|_: &Asked| Reaction::Reply.after(ms(50)));
+        let settings = Written::new("endpoints-under-way");
+        settings.write(THREE);
+        let (runtime, users) = settings.start(&behaviour).await;
+        let reloads = async {
+            for (endpoints, decay) in
+                [("\"a\", \"b\"", 9), ("\"b\", \"c\", \"d\"", 8), ("\"d\"", 8), ("\"a\", \"b\", \"c\"", 7)]
+            {
+                sleep(ms(120)).await;
+                settings.write(&format!("endpoints = [{endpoints}]\nbalance = {{ decay = \"{decay}s\" }}"));
+                runtime.reload().expect("it is right");
+            }
+        };
+        let (ended, ()) = tokio::join!(load(&users, 10, ms(800)), reloads);
+        assert_eq!(ended.failed, 0);
+        assert!(health(&runtime).iter().all(|one| one.outstanding == 0), "{:?}", health(&runtime));
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn breakers_follow_their_scope_through_reloads() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|_: &Asked| Reaction::Reply);
+        let settings = Written::new("endpoint-breakers");
+        let scope = |scope: &str, endpoints: &str| {
+            settings.write(&format!("endpoints = {endpoints}\nbreaker = {{ scope = \"{scope}\" }}"));
+        };
+        let (two, one) = ("[\"a\", \"b\"]", "[\"a\"]");
+        scope("endpoint", two);
+        let (runtime, users) = settings.start(&behaviour).await;
+        // Whether the service has one, and each of its endpoints.
+        let there = || {
+            let users = runtime.snapshot().service("users").cloned().expect("it is there");
+            let of_endpoints = users.endpoints.iter().filter_map(|one| one.health.as_ref());
+            (users.breaker.is_some(), of_endpoints.filter(|health| health.breaker.is_some()).count())
+        };
+        assert_eq!(there(), (false, 2));
+        for (words, endpoints, expected) in [
+            ("service", two, (true, 0)),
+            ("endpoint", two, (false, 2)),
+            ("endpoint", one, (true, 0)),
+            ("endpoint", two, (false, 2)),
+        ] {
+            scope(words, endpoints);
+            runtime.reload().expect("it is right");
+            assert_eq!(there(), expected, "{words}, {endpoints}");
+            users.send(Ask(1)).await.expect("it answers");
+        }
+        end(runtime).await;
+    });
+}
+
+/// Real threads, so that what they share is shared indeed.
+#[test]
+fn threads_lose_no_outcome_of_an_endpoint() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("tokio");
+    tokio.block_on(async {
+        let behaviour = Behaviour::new(|asked: &Asked| match asked.serial % 3 {
+            0 => Reaction::Fail(Failure::new(Blame::Downstream, "no").symptom(Symptom::Response)),
+            _ => Reaction::Reply,
+        });
+        let settings =
+            "[services.users]\nkind = \"scripted\"\nendpoints = [\"a\", \"b\", \"c\"]\nbreaker = false";
+        let runtime = Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour.clone())
+            .parse(settings)
+            .expect("it is TOML")
+            .start()
+            .await
+            .expect("it is right");
+        let users: Service<Scripted> = runtime.service("users").expect("it is there");
+        let calling: Vec<_> = (0..8)
+            .map(|caller| {
+                let users = users.clone();
+                tokio::spawn(async move {
+                    for id in 0..300 {
+                        let _ = users.send(Ask(caller * 1_000 + id)).await;
+                    }
+                })
+            })
+            .collect();
+        for caller in calling {
+            caller.await.expect("it does not panic");
+        }
+        assert_eq!(attempts(&runtime).iter().sum::<u64>(), behaviour.attempts());
+        assert!(health(&runtime).iter().all(|one| one.outstanding == 0), "{:?}", health(&runtime));
+        assert!(health(&runtime).iter().filter(|one| one.ejected_for_ms.is_some()).count() <= 1);
+        assert_eq!(runtime.drain().await.cut_off, 0);
     });
 }
 
