@@ -2,7 +2,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use super::{Failure, OpenContext, OpenError};
+use super::{Failure, OpenContext, OpenError, PoolFigures};
 
 /// A kind of downstream: how its pool is opened, checked and closed.
 ///
@@ -47,6 +47,15 @@ pub trait Downstream: Sized + 'static {
     /// Closes the pool. Attempts may still hold it.
     fn close(&self) -> impl Future<Output = ()> {
         async {}
+    }
+
+    /// What the service's connections are doing, over all shards; `None` for a kind without any.
+    ///
+    /// Asked from any thread, while the pools lie on theirs: so the kind reads what its shards share, and finds it by
+    /// [`OpenContext::find_shared`].
+    fn pool(context: &OpenContext) -> Option<PoolFigures> {
+        let _ = context;
+        None
     }
 
     /// Where these settings point to.

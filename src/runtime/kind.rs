@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::{loader::Loader, sense};
 use crate::{
     config::{ConfigErrors, Explanation, Layers, Scope},
-    downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
+    downstream::{Downstream, EndpointAddress, OpenContext, OpenError, PoolFigures},
     service::{
         CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
         SettingsSource, Startup, State,
@@ -80,6 +80,8 @@ pub(super) trait Owning: Send + Sync {
     fn handle(&self) -> &dyn Any;
     fn startup(&self) -> Startup;
     fn endpoints(&self) -> Vec<EndpointAddress>;
+    /// What its connections are doing.
+    fn pool(&self) -> Option<PoolFigures>;
     /// Threads that have a seat, and who sits there.
     fn seats(&self) -> Vec<(Arc<str>, &'static str)>;
     fn explain(&self) -> Explanation;
@@ -278,6 +280,10 @@ impl<D: Downstream> Owning for One<D> {
 
     fn endpoints(&self) -> Vec<EndpointAddress> {
         D::endpoints(&self.current.lock().own)
+    }
+
+    fn pool(&self) -> Option<PoolFigures> {
+        D::pool(&self.service.shared.opening()?.context)
     }
 
     fn seats(&self) -> Vec<(Arc<str>, &'static str)> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
-    downstream::EndpointAddress,
+    downstream::{EndpointAddress, PoolFigures},
     policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
     service::{CallState, EndpointHealth, Table},
     telemetry::{Lookup, Outcome},
@@ -57,6 +57,8 @@ pub struct ServiceSnapshot {
     pub endpoints: Vec<EndpointSnapshot>,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
+    /// Its connections, if it has any.
+    pub pool: Option<PoolSnapshot>,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
@@ -80,6 +82,33 @@ pub struct EndpointSnapshot {
     pub name: EndpointAddress,
     /// What is known of it; `None` for a service's only one, of which the service's own figures tell.
     pub health: Option<EndpointHealth>,
+}
+
+/// What a service's connections are doing, over all its shards. Counts are since its settings last changed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PoolSnapshot {
+    /// Connections that there may be.
+    pub max: usize,
+    /// Connections that are open.
+    pub open: usize,
+    /// Of these, how many wait for a request.
+    pub idle: usize,
+    /// Of these, how many serve one.
+    pub in_use: usize,
+    /// Requests that wait for a connection to come free.
+    pub waiting: usize,
+    /// Connections made.
+    pub created: u64,
+    /// Connections closed, by whomever.
+    pub closed: u64,
+    /// Requests that went over a connection that had served one before.
+    pub reused: u64,
+    /// Requests that found no connection free in time.
+    pub timeouts: u64,
+    /// How long those waited that found none free at once.
+    pub wait: LatencySnapshot,
+    /// How long connections took to make.
+    pub create: LatencySnapshot,
 }
 
 /// One thread's shard of a service.
@@ -200,6 +229,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         up: state.is_up(),
         endpoints: endpoints(owned, &table, now),
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
+        pool: owned.pool().as_ref().map(pool),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
@@ -254,7 +284,27 @@ fn latency(call: &CallState) -> LatencySnapshot {
     let histograms = all.flat_map(|outcome| {
         Priority::ALL.into_iter().filter_map(move |priority| call.metrics().duration(outcome, priority))
     });
-    let quantiles = Quantiles::of(histograms);
+    quantiles(&Quantiles::of(histograms))
+}
+
+fn quantiles(quantiles: &Quantiles) -> LatencySnapshot {
     let micros = |q| quantiles.at(q).unwrap_or(Duration::ZERO).as_micros() as u64;
     LatencySnapshot { p50_us: micros(0.5), p95_us: micros(0.95), p99_us: micros(0.99) }
+}
+
+fn pool(figures: &PoolFigures) -> PoolSnapshot {
+    let times = |histogram: &Option<Arc<_>>| quantiles(&Quantiles::of(histogram.as_deref()));
+    PoolSnapshot {
+        max: figures.max,
+        open: figures.open,
+        idle: figures.idle,
+        in_use: figures.open.saturating_sub(figures.idle),
+        waiting: figures.waiting,
+        created: figures.created,
+        closed: figures.closed,
+        reused: figures.reused,
+        timeouts: figures.timeouts,
+        wait: times(&figures.wait_time),
+        create: times(&figures.create_time),
+    }
 }

@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use seawall::{
     call::Attempt,
-    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError},
+    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
 };
 use tokio::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::{
     Empty, Hook, HttpSettings, Request,
     auth::Authorization,
     place::Place,
-    wire::{ConnectionPermits, SetupError, Target, WireSettings, Wires},
+    propagate::Left,
+    wire::{ConnectionPermits, SetupError, WireSettings, Wires},
 };
 
 /// An HTTP/1.1 service: the kind `"http"`.
@@ -28,6 +29,7 @@ pub struct Http {
     service: Arc<str>,
     pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
+    pub(crate) left: Left,
 }
 
 /// What a health check says that it has time for.
@@ -47,23 +49,29 @@ impl SharedWires {
         }
         let pool = context.pool();
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        let wires = |target: &Target| {
-            let permits = ConnectionPermits::new(
+        let permits = || {
+            ConnectionPermits::new(
                 at_least_one(pool.max),
                 at_least_one(pool.connect_concurrency),
                 pool.acquire_timeout,
-            );
-            let settings = WireSettings {
+            )
+        };
+        let (first, others) = settings.targets();
+        let first = Wires::new(
+            WireSettings {
                 tls: settings.tls().clone(),
                 connect_timeout: context.connect_timeout(),
                 max_idle: pool.max_idle,
                 idle_timeout: pool.idle_timeout,
                 lifetime: pool.lifetime,
-                ..WireSettings::new(target.clone())
-            };
-            Wires::new(settings, permits)
-        };
-        let wires = settings.targets().iter().map(wires).collect::<Result<Vec<_>, _>>()?;
+                ..WireSettings::new(first.clone())
+            },
+            permits(),
+        )?;
+        let mut wires = vec![Arc::clone(&first)];
+        for other in others {
+            wires.push(first.beside(other.clone(), permits())?);
+        }
         Ok(made.insert(wires).clone())
     }
 }
@@ -101,6 +109,7 @@ impl Downstream for Http {
             service: context.service().clone(),
             authorization,
             hook: context.extension::<Hook>(),
+            left: Left::default(),
         })
     }
 
@@ -133,9 +142,26 @@ impl Downstream for Http {
         self.places.iter().for_each(Place::retire);
     }
 
+    /// Of all endpoints together.
+    fn pool(context: &OpenContext) -> Option<PoolFigures> {
+        let shared = context.find_shared::<SharedWires>()?;
+        let wires = shared.0.lock().clone()?;
+        let (first, others) = wires.split_first()?;
+        let mut figures = first.figures();
+        for other in others {
+            // The counts are one for all; what there may be and is, each has by itself.
+            let permits = other.permits();
+            figures.max += permits.max();
+            figures.idle += permits.idle();
+            figures.waiting += permits.waiting();
+        }
+        Some(figures)
+    }
+
     fn endpoints(settings: &HttpSettings) -> Vec<EndpointAddress> {
-        let base = settings.base();
-        settings.targets().iter().map(|target| EndpointAddress::new(format!("{target}{base}"))).collect()
+        let ((first, others), base) = (settings.targets(), settings.base());
+        let targets = std::iter::once(first).chain(others);
+        targets.map(|target| EndpointAddress::new(format!("{target}{base}"))).collect()
     }
 }
 

@@ -1,20 +1,19 @@
 use std::{cell::Cell, sync::Arc};
 
-use awc::http::{
-    Uri,
-    header::{HeaderValue, InvalidHeaderValue},
-    uri::Authority,
-};
+use awc::http::header::{HeaderValue, InvalidHeaderValue};
 use seawall::downstream::{EndpointAddress, OpenError};
 
-use crate::wire::{Wire, Wires};
+use crate::{
+    request::Template,
+    wire::{Client, Wire, Wires},
+};
 
 /// One endpoint of a service, as one thread reaches it: its connections are of no other, and its `Host` header is its own.
 pub(crate) struct Place {
     pub(crate) address: EndpointAddress,
-    pub(crate) authority: Authority,
     pub(crate) host: HeaderValue,
-    pub(crate) client: awc::Client,
+    pub(crate) template: Template,
+    pub(crate) client: Client,
     /// Grows whenever the endpoint begins an answer to this thread, or goes on with it.
     pub(crate) answers: Cell<u64>,
     wire: Wire,
@@ -26,14 +25,11 @@ impl Place {
     pub(crate) fn open(address: EndpointAddress, wires: &Arc<Wires>) -> Result<Self, OpenError> {
         let wire = Wire::new(wires);
         let client = wire.client().map_err(|error| OpenError::new(error.to_string()))?;
-        let target = wires.target();
-        let unusable =
-            |error: &dyn std::fmt::Display| OpenError::new(format!("{address} cannot be used: {error}"));
-        let uri: Uri = target.uri("/").parse().map_err(|error| unusable(&error))?;
-        let authority = uri.authority().cloned().ok_or_else(|| unusable(&"it has no host"))?;
-        let host = HeaderValue::from_str(&target.host_header())
-            .map_err(|error: InvalidHeaderValue| unusable(&error))?;
-        Ok(Self { address, authority, host, client, answers: Cell::new(0), wire })
+        let host =
+            HeaderValue::from_str(&wires.target().host_header()).map_err(|error: InvalidHeaderValue| {
+                OpenError::new(format!("{address} cannot be used: {error}"))
+            })?;
+        Ok(Self { address, host, template: Template::unique(), client, answers: Cell::new(0), wire })
     }
 
     /// What this thread shares with the service's others.

@@ -30,8 +30,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct HttpSettings {
-    /// One at least; all of one scheme.
-    targets: Vec<Target>,
+    target: Target,
+    /// The others, where there are several; all of one scheme.
+    others: Vec<Target>,
     /// What stands before every call's path.
     base: String,
     tls: TlsSettings,
@@ -77,18 +78,18 @@ impl TryFrom<Written> for HttpSettings {
 
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { url, urls, tls, http } = written;
-        let Addresses { targets, base } = match (url, urls) {
-            (Some(url), None) => Addresses { targets: vec![url.target], base: url.base },
-            (None, Some(urls)) => urls,
+        let (target, others, base) = match (url, urls) {
+            (Some(url), None) => (url.target, Vec::new(), url.base),
+            (None, Some(Addresses { first, others })) => (first.target, others, first.base),
             (None, None) => return Err("`url` is missing: write `url = \"https://host\"`".into()),
             (Some(_), Some(_)) => {
                 return Err("`url` and `urls` are both set; write one, or all of them in `urls`".into());
             }
         };
-        if tls != TlsSettings::default() && !targets.iter().all(Target::is_tls) {
+        if tls != TlsSettings::default() && !target.is_tls() {
             return Err("`tls` is set, but `url` begins with http://; write https://".into());
         }
-        Ok(Self { targets, base, tls, http })
+        Ok(Self { target, others, base, tls, http })
     }
 }
 
@@ -96,42 +97,40 @@ impl TryFrom<Written> for HttpSettings {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Vec<Address>")]
 struct Addresses {
-    targets: Vec<Target>,
-    base: String,
+    first: Address,
+    others: Vec<Target>,
 }
 
 impl TryFrom<Vec<Address>> for Addresses {
     type Error = String;
 
     fn try_from(addresses: Vec<Address>) -> Result<Self, String> {
-        let Some(first) = addresses.first() else {
-            return Err("`urls` is empty; write one at least".into());
-        };
-        let base = first.base.clone();
-        if let Some(other) = addresses.iter().find(|other| other.target.is_tls() != first.target.is_tls()) {
-            return Err(format!(
-                "{} and {} differ in their scheme; endpoints of one service are all http:// or all https://",
-                first.target, other.target
-            ));
+        let count = addresses.len();
+        if count > MOST_ENDPOINTS {
+            return Err(format!("{count} endpoints are more than the {MOST_ENDPOINTS} a service may have"));
         }
-        if let Some(other) = addresses.iter().find(|other| other.base != base) {
-            return Err(format!(
-                "\"{base}\" and \"{}\" differ; the path before all calls' paths is the same at each endpoint",
-                other.base
-            ));
+        let mut addresses = addresses.into_iter();
+        let first = addresses.next().ok_or("`urls` is empty; write one at least")?;
+        let mut others: Vec<Target> = Vec::new();
+        for Address { target, base } in addresses {
+            if target.is_tls() != first.target.is_tls() {
+                return Err(format!(
+                    "{} and {target} differ in their scheme; endpoints of one service are all http:// or all https://",
+                    first.target
+                ));
+            }
+            if base != first.base {
+                return Err(format!(
+                    "\"{}\" and \"{base}\" differ; the path before all calls' paths is the same at each endpoint",
+                    first.base
+                ));
+            }
+            if target == first.target || others.contains(&target) {
+                return Err(format!("{target} is there twice"));
+            }
+            others.push(target);
         }
-        if addresses.len() > MOST_ENDPOINTS {
-            return Err(format!(
-                "{} endpoints are more than the {MOST_ENDPOINTS} a service may have",
-                addresses.len()
-            ));
-        }
-        let targets: Vec<_> = addresses.into_iter().map(|address| address.target).collect();
-        let twice = targets.iter().enumerate().find(|(index, target)| targets[..*index].contains(target));
-        match twice {
-            Some((_, target)) => Err(format!("{target} is there twice")),
-            None => Ok(Self { targets, base }),
-        }
+        Ok(Self { first, others })
     }
 }
 
@@ -196,8 +195,9 @@ impl TryFrom<String> for HealthPath {
 }
 
 impl HttpSettings {
-    pub(crate) fn targets(&self) -> &[Target] {
-        &self.targets
+    /// Where it is, and where else.
+    pub(crate) fn targets(&self) -> (&Target, &[Target]) {
+        (&self.target, &self.others)
     }
 
     /// What stands before every call's path.

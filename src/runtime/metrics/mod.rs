@@ -9,6 +9,7 @@ mod prometheus;
 use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
+    downstream::PoolFigures,
     policy::{breaker::State, latency::Histogram},
     service::{CallState, Endpoints},
     telemetry::{
@@ -70,6 +71,9 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     if let Some(waited) = metrics.queue_wait.get() {
         sink.histogram(names::QUEUE_WAIT, &[service], waited);
     }
+    if let Some(figures) = owned.pool() {
+        pool(service, &figures, sink);
+    }
     if let Some(budget) = &table.budget {
         sink.gauge(names::RETRY_BUDGET, &[service], budget.left(now));
     }
@@ -117,6 +121,22 @@ fn breakers_of(endpoints: &Endpoints, service: (&'static str, &str), now: Tick, 
     }
     let worst = breakers.iter().map(|breaker| breaker.error_ratio).fold(0.0, f64::max);
     sink.gauge(names::BREAKER_ERROR_RATIO, &[service, scope], worst);
+}
+
+fn pool(service: (&'static str, &str), pool: &PoolFigures, sink: &mut impl Sink) {
+    for (state, count) in [("idle", pool.idle), ("used", pool.open.saturating_sub(pool.idle))] {
+        sink.gauge(names::POOL_COUNT, &[service, ("state", state)], count as f64);
+    }
+    sink.gauge(names::POOL_MAX, &[service], pool.max as f64);
+    sink.gauge(names::POOL_PENDING, &[service], pool.waiting as f64);
+    sink.counter(names::POOL_TIMEOUTS, &[service], pool.timeouts);
+    for (name, durations) in
+        [(names::POOL_CREATE_TIME, &pool.create_time), (names::POOL_WAIT_TIME, &pool.wait_time)]
+    {
+        if let Some(durations) = durations {
+            sink.histogram(name, &[service], durations);
+        }
+    }
 }
 
 fn call(call: &CallState, sink: &mut impl Sink) {
