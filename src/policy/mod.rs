@@ -4,12 +4,14 @@
 //! and a simulation an hour in milliseconds. What they share between threads is atomics or short locks. Each has its
 //! settings beside it as plain serde data.
 
+pub mod adaptive;
 pub mod balance;
 pub mod blame;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
 mod endpoint_set;
+pub mod faults;
 pub mod freshness;
 pub mod latency;
 mod mode;

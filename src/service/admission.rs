@@ -1,7 +1,7 @@
-use super::{CallState, endpoints::Chosen, pipeline::Plan};
+use super::{CallState, endpoints::Chosen, gate::Passed, pipeline::Plan};
 use crate::{
     downstream::{Blame, EndpointAddress, Failure},
-    policy::{EndpointSet, Mode, blame::Verdict, breaker::Permit},
+    policy::{EndpointSet, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -16,8 +16,8 @@ pub(crate) struct Admission<'a> {
 /// A breaker's permit, places in bulkheads: what is held by itself, without the call that it is held for.
 pub(crate) struct Held {
     permit: Option<Permit>,
-    /// Which of the call's gates were passed.
-    gates: [bool; 2],
+    /// What came of passing the call's gates.
+    gates: [Passed; 2],
     /// The endpoint that the attempt goes to, of several.
     chosen: Option<Box<Chosen>>,
     which: Try,
@@ -43,34 +43,23 @@ impl<'a> Admission<'a> {
         std::mem::replace(&mut self.held, nothing)
     }
 
-    /// Holds a place in the call's gate of this number.
-    pub(crate) fn hold(&mut self, gate: usize) {
-        self.held.gates[gate] = true;
+    /// Holds this of the call's gate of this number.
+    pub(crate) fn hold(&mut self, gate: usize, passed: Passed) {
+        self.held.gates[gate] = passed;
     }
 
-    /// Asks the breaker, chooses the endpoint, and then asks the rate, whose token comes last so that none is spent on a
-    /// call refused. From here on the attempt is under way.
+    /// Asks the breaker, and chooses the endpoint. From here on the attempt is under way.
     pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
-        let priority = plan.priority;
         if let Some(breaker) = &self.call.breaker {
-            self.held.permit = breaker.admit(self.call, priority, now)?;
+            self.held.permit = breaker.admit(self.call, plan.priority, now)?;
         }
         self.held.started = now;
         if let Some(endpoints) = &self.call.endpoints {
             let other = self.call.settings.retry.as_ref().is_none_or(|retry| retry.other_endpoint);
             let tried = if other { plan.tried.get() } else { EndpointSet::EMPTY };
-            let chosen = endpoints.choose(self.call, priority, tried, now)?;
+            let chosen = endpoints.choose(self.call, plan.priority, tried, now)?;
             plan.tried.add(chosen.index());
             self.held.chosen = Some(chosen);
-        }
-        if let Some(rate) = &self.call.rate
-            && rate.mode() != Mode::Off
-            && let Err(retry_after) = rate.take(now)
-        {
-            if rate.mode() == Mode::Enforce {
-                return Err(self.call.refused(crate::call::Reason::Rate { retry_after }, priority));
-            }
-            self.call.metrics_of_service().rejected("rate", true, priority);
         }
         self.held.open = true;
         Ok(())
@@ -101,21 +90,19 @@ impl<'a> Admission<'a> {
             }
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
-        let started = self.held.started;
-        let elapsed = now.since(started);
+        let elapsed = now.since(self.held.started);
         let chosen = self.held.chosen.take();
-        let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, started, now));
+        let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, self.held.started, now));
         let verdict = if tells { verdict } else { Verdict::Neutral };
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
             opened = breaker.record(self.call, permit, verdict, elapsed, now, failure);
         }
-        for (gate, held) in self.call.gates.iter().zip(&mut self.held.gates) {
+        let started = self.held.open.then_some(self.held.started);
+        for (gate, passed) in self.call.gates.iter().zip(&mut self.held.gates) {
             if let Some(gate) = gate {
-                if std::mem::take(held) {
-                    gate.leave(now);
-                }
+                gate.settle(self.call, std::mem::take(passed), outcome, started, now);
                 if opened && let Some(breaker) = &self.call.breaker {
                     gate.flush_of(breaker);
                 }
@@ -130,14 +117,14 @@ impl<'a> Admission<'a> {
 
 impl Held {
     fn nothing(which: Try, started: Tick) -> Self {
-        Self { permit: None, gates: [false; 2], chosen: None, which, started, open: false }
+        Self { permit: None, gates: Default::default(), chosen: None, which, started, open: false }
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let Held { permit, gates, chosen, open, .. } = &self.held;
-        if *open || permit.is_some() || chosen.is_some() || *gates != [false; 2] {
+        if *open || permit.is_some() || chosen.is_some() || !matches!(gates, [Passed::Not, Passed::Not]) {
             self.settle(&Err(None));
         }
     }

@@ -8,8 +8,10 @@
 //! attempts    first try and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
-//!   admit     the breaker's permit, the endpoint of several, then the rate's token
+//!   rate      a token, or a bounded wait for one; given back if the breaker refuses
+//!   admit     the breaker's permit, and the endpoint of several
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
 //!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
@@ -274,28 +276,44 @@ async fn attempt<D: Downstream, C: Call<D>>(
     }
     state.look(plan.priority, now)?;
 
+    let drawn = match &state.faults {
+        Some(faults) => faults.draw(state, plan.priority)?,
+        None => None,
+    };
+
     let mut admission = Admission::new(state, number, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         let Some(gate) = gate else { continue };
         let rank = &mut ranks[index];
         // Whoever must wait does so in a future of its own, which those who need not do not carry along.
-        let held = match rank {
+        let passed = match rank {
             None => gate.pass_at_once(),
             Some(_) => None,
         };
-        let held = match held {
-            Some(held) => held,
+        let passed = match passed {
+            Some(passed) => passed,
             None => Box::pin(gate.pass(state, plan, rank)).await?,
         };
-        if held {
-            admission.hold(index);
-        }
+        admission.hold(index, passed);
     }
     // Whoever waited has a rank.
     let waited = ranks.iter().any(Option::is_some);
-    let now = if waited { environment.now() } else { now };
+    let mut now = if waited { environment.now() } else { now };
+    let mut claim = match &state.rate {
+        Some(rate) => rate.ask(state, plan, now)?,
+        None => None,
+    };
+    if let Some(claim) = &mut claim
+        && claim.waits()
+    {
+        Box::pin(claim.turn(state, plan)).await?;
+        now = environment.now();
+    }
     admission.admit(plan, now).map_err(Ended::Refused)?;
+    if let Some(claim) = claim {
+        claim.spend();
+    }
 
     let deadline = match state.settings.attempt_timeout {
         Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),
@@ -317,6 +335,12 @@ async fn attempt<D: Downstream, C: Call<D>>(
         plan.invalidation.clone(),
         poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
+    if let Some(faults) = &state.faults
+        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
     let (arrived, at) = match &service.rules {
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {

@@ -9,8 +9,8 @@ use crate::{
     downstream::{Blame, Failure, PoolSettings},
     policy::{
         balance::BalanceSettings, breaker::BreakerSettings, budget::BudgetSettings,
-        bulkhead::BulkheadSettings, freshness::CacheSettings, outlier::OutlierSettings, rate::RateSettings,
-        restart::RestartSettings, retry::RetrySettings,
+        bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings,
+        outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
     },
     units::{ByteSize, duration},
 };
@@ -34,6 +34,9 @@ pub struct RuntimeSettings {
     pub watchdog: Duration,
     /// Events that a slow listener may be behind. Default 1,024.
     pub event_buffer: usize,
+    /// Whether `faults` may be set: nowhere by default, so that a test's settings do no harm where they are not meant.
+    /// Other than the rest it counts at each reload too.
+    pub allow_faults: bool,
 }
 
 impl Default for RuntimeSettings {
@@ -45,6 +48,7 @@ impl Default for RuntimeSettings {
             concurrent_reopens: 2,
             watchdog: Duration::from_secs(1),
             event_buffer: 1024,
+            allow_faults: false,
         }
     }
 }
@@ -141,6 +145,8 @@ pub struct CallSettings {
     pub retry: Option<RetrySettings>,
     /// Kept replies, of calls that opted in.
     pub cache: Option<CacheSettings>,
+    /// Faults on purpose; off unless written, and refused unless `runtime.allow_faults` is on.
+    pub faults: Option<FaultSettings>,
     /// Which answers are failures, in the kind's own words.
     pub classify: Classify,
 }
@@ -158,6 +164,7 @@ impl Default for CallSettings {
             rate: None,
             retry: Some(RetrySettings::default()),
             cache: Some(CacheSettings::default()),
+            faults: None,
             classify: Classify::default(),
         }
     }

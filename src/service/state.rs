@@ -20,12 +20,14 @@ use super::{
     endpoints::{EndpointRules, Endpoints},
     gate::Gate,
     guard::BreakerGuard,
+    inject::Injector,
+    rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Priority, Reason, Rejected},
     downstream::{Downstream, EndpointAddress},
-    policy::{budget::RetryBudget, rate::Rate},
+    policy::budget::RetryBudget,
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -34,6 +36,9 @@ use crate::{
 pub(crate) struct State {
     /// Process-wide: two runtimes may live in one process.
     pub(crate) id: u64,
+    /// The runtime's own count: what is kept is kept by it, so that a seed evicts the same whatever else is in the
+    /// process.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) metrics: Arc<ServiceMetrics>,
@@ -68,7 +73,8 @@ pub(crate) struct Table {
 pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
+    pub(crate) faults: Option<Arc<Injector>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -81,7 +87,8 @@ pub(crate) struct CallState {
     own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
+    pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     /// The service's endpoints, where it has several.
     pub(crate) endpoints: Option<Arc<Endpoints>>,
@@ -121,6 +128,7 @@ impl State {
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            number: environment.next_service(),
             name,
             environment,
             metrics: Arc::default(),
@@ -198,6 +206,11 @@ impl State {
         self.table.store(Arc::new(table));
     }
 
+    /// The calls that are known, and what their derives say.
+    pub(crate) fn made(&self) -> Vec<(&'static str, &'static str)> {
+        self.table().calls().map(|call| (call.name, call.derived)).collect()
+    }
+
     fn call_state(
         &self,
         table: &Table,
@@ -219,6 +232,7 @@ impl State {
             breaker: own.breaker,
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
+            faults: own.faults,
             budget: table.budget.clone(),
             by_endpoint: settings.breaker == table.defaults.breaker
                 && table.endpoints.as_ref().is_some_and(|endpoints| endpoints.have_breakers()),
@@ -264,9 +278,9 @@ impl State {
         self.failed_seats.load(Ordering::Acquire) == 0
     }
 
-    /// A tag as the process knows it: those of two services are two.
+    /// A tag as the runtime knows it: those of two services are two.
     pub(crate) fn tag(&self, tag: u64) -> u64 {
-        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tag ^ self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Why no calls are taken, if so.
@@ -300,6 +314,11 @@ impl Table {
         self.calls.values()
     }
 
+    /// Whether faults are injected into any call.
+    pub(crate) fn injects(&self) -> bool {
+        self.shared.faults.is_some() || self.calls().any(|call| call.faults.is_some())
+    }
+
     fn without_calls(&self) -> Self {
         Self {
             settings: self.settings.clone(),
@@ -329,16 +348,20 @@ impl ScopePolicies {
         };
         let gate = match (before, &settings.bulkhead) {
             (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new);
+                gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
             (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
-        Self { breaker, gate, rate }
+        let faults = match before {
+            Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
+            _ => Injector::new(settings.faults.as_ref(), environment),
+        };
+        Self { breaker, gate, rate, faults }
     }
 
     /// Without a breaker of the service's, where each of its endpoints has one.
@@ -380,7 +403,7 @@ impl ScopePolicies {
         } else {
             match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
                 (Some(gate), Some(new)) => {
-                    gate.reload(new);
+                    gate.reload(new, state.environment.now());
                     Some(gate)
                 }
                 (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
@@ -391,10 +414,18 @@ impl ScopePolicies {
         } else {
             match before {
                 Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
-                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
-        Self { breaker, gate, rate }
+        let faults = if settings.faults == defaults.faults {
+            shared.faults.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                _ => Injector::new(settings.faults.as_ref(), &state.environment),
+            }
+        };
+        Self { breaker, gate, rate, faults }
     }
 }
 
