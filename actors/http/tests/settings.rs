@@ -15,11 +15,28 @@ fn an_endpoint_is_named_without_the_calls_path() {
 }
 
 #[test]
+fn several_endpoints_are_named_in_their_order() {
+    let settings =
+        read("urls = [\"https://b.internal/v2\", \"https://a.internal:8443/v2/\"]").expect("valid");
+    let named: Vec<_> = Http::endpoints(&settings).iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["https://b.internal:443/v2", "https://a.internal:8443/v2"]);
+    assert_eq!(
+        read("urls = [\"http://a\"]").expect("one is enough"),
+        read("url = \"http://a\"").expect("valid")
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     for (text, part) in [
         ("", "`url` is missing"),
-        ("urls = [\"http://a\"]", "not supported yet"),
-        ("dns = \"a:80\"", "not supported yet"),
+        ("urls = []", "is empty"),
+        ("url = \"http://a\"\nurls = [\"http://b\"]", "both set"),
+        ("urls = [\"http://a\", \"https://b\"]", "differ in their scheme"),
+        ("urls = [\"http://a/v1\", \"http://b/v2\"]", "\"/v1\" and \"/v2\" differ"),
+        ("urls = [\"http://a\", \"http://A:80/\"]", "http://a:80 is there twice"),
+        ("urls = [\"http://a\", \"ftp://b\"]", "must begin with http"),
+        ("urls = [\"http://a\"]\ntls = { min_version = \"1.3\" }", "begins with http://"),
         ("url = \"ftp://a\"", "must begin with http"),
         ("url = \"http://a/?x\"", "query or fragment"),
         ("url = \"http://a/../b\"", "segment"),
