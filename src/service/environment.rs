@@ -29,6 +29,7 @@ pub(crate) struct Environment {
     pub(crate) id: u64,
     start: Instant,
     random: AtomicU64,
+    services: AtomicU64,
     /// What tenants' names are hashed with, so that nobody can choose a name that hashes as another's.
     tenants: u64,
     phase: AtomicU8,
@@ -85,6 +86,7 @@ impl Environment {
             id: ENVIRONMENTS.fetch_add(1, Ordering::Relaxed),
             start: Instant::now(),
             random: AtomicU64::new(seed),
+            services: AtomicU64::new(0),
             tenants: seed ^ 0x7e_4a47,
             phase: AtomicU8::new(Phase::Running as u8),
             phase_changed: Notify::new(),
@@ -124,6 +126,11 @@ impl Environment {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The number of the next service, of all that there ever were.
+    pub(crate) fn next_service(&self) -> u64 {
+        self.services.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A tenant as policies know it.
