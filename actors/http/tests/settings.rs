@@ -1,7 +1,8 @@
 //! Settings that are wrong say what is right.
 
-use seawall::downstream::Downstream;
+use seawall::{Runtime, downstream::Downstream};
 use seawall_http::{Http, HttpSettings};
+use seawall_testkit::virtual_time;
 
 fn read(text: &str) -> Result<HttpSettings, String> {
     toml::from_str(text).map_err(|error| error.to_string())
@@ -52,4 +53,27 @@ fn what_is_wrong_is_said() {
         let error = read(text).expect_err(text);
         assert!(error.contains(part), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_measured_limit_is_no_larger_than_the_pool_unless_somebody_says_so() {
+    virtual_time(async || {
+        let settings = "[kinds.http]\nurl = \"http://a\"\nstartup = { mode = \"lazy\" }\npool = { max = 8, max_idle = 8 }\n\
+                        [services.fits]\nkind = \"http\"\nbulkhead = { adaptive = {} }\n\
+                        [services.more]\nkind = \"http\"\nbulkhead = { adaptive = { max = 9 } }";
+        let runtime = Runtime::builder()
+            .kind::<Http>()
+            .parse(settings)
+            .expect("it is TOML")
+            .current_thread()
+            .start()
+            .await;
+        let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+        let limit = |name: &str| {
+            let snapshot = runtime.snapshot();
+            snapshot.service(name).and_then(|service| service.bulkhead).map(|bulkhead| bulkhead.max_in_flight)
+        };
+        assert_eq!((limit("fits"), limit("more")), (Some(8), Some(9)), "20 to start with, within bounds");
+        runtime.drain().await;
+    });
 }
