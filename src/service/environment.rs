@@ -28,6 +28,7 @@ pub(crate) struct Environment {
     pub(crate) id: u64,
     start: Instant,
     random: AtomicU64,
+    services: AtomicU64,
     phase: AtomicU8,
     phase_changed: Notify,
     active: AtomicUsize,
@@ -82,6 +83,7 @@ impl Environment {
             id: ENVIRONMENTS.fetch_add(1, Ordering::Relaxed),
             start: Instant::now(),
             random: AtomicU64::new(seed),
+            services: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             phase_changed: Notify::new(),
             active: AtomicUsize::new(0),
@@ -120,6 +122,11 @@ impl Environment {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The number of the next service, of all that there ever were.
+    pub(crate) fn next_service(&self) -> u64 {
+        self.services.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether something blocks the thread of this name.

@@ -8,6 +8,7 @@
 //! attempts    first try and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -232,6 +233,11 @@ async fn attempt<D: Downstream, C: Call<D>>(
         breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
     }
 
+    let drawn = match &state.faults {
+        Some(faults) => faults.draw(state, plan.priority)?,
+        None => None,
+    };
+
     let mut admission = Admission::new(state, number, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
@@ -271,6 +277,12 @@ async fn attempt<D: Downstream, C: Call<D>>(
         plan.invalidation.clone(),
         poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
+    if let Some(faults) = &state.faults
+        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
     let (arrived, at) = match &service.rules {
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+    inject::Injector,
 };
 use crate::{
     cache::{Flights, Generation},
@@ -31,6 +32,9 @@ use crate::{
 pub(crate) struct State {
     /// Process-wide: two runtimes may live in one process.
     pub(crate) id: u64,
+    /// The runtime's own count: what is kept is kept by it, so that a seed evicts the same whatever else is in the
+    /// process.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) metrics: Arc<ServiceMetrics>,
@@ -64,6 +68,7 @@ pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) faults: Option<Arc<Injector>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -77,6 +82,7 @@ pub(crate) struct CallState {
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
@@ -110,6 +116,7 @@ impl State {
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            number: environment.next_service(),
             name,
             environment,
             metrics: Arc::default(),
@@ -182,6 +189,11 @@ impl State {
         self.table.store(Arc::new(table));
     }
 
+    /// The calls that are known, and what their derives say.
+    pub(crate) fn made(&self) -> Vec<(&'static str, &'static str)> {
+        self.table().calls().map(|call| (call.name, call.derived)).collect()
+    }
+
     fn call_state(
         &self,
         table: &Table,
@@ -203,6 +215,7 @@ impl State {
             breaker: own.breaker,
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
+            faults: own.faults,
             budget: table.budget.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
@@ -245,9 +258,9 @@ impl State {
         self.failed_seats.load(Ordering::Acquire) == 0
     }
 
-    /// A tag as the process knows it: those of two services are two.
+    /// A tag as the runtime knows it: those of two services are two.
     pub(crate) fn tag(&self, tag: u64) -> u64 {
-        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tag ^ self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Why no calls are taken, if so.
@@ -279,6 +292,11 @@ impl Table {
 
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Arc<CallState>> {
         self.calls.values()
+    }
+
+    /// Whether faults are injected into any call.
+    pub(crate) fn injects(&self) -> bool {
+        self.shared.faults.is_some() || self.calls().any(|call| call.faults.is_some())
     }
 
     fn without_calls(&self) -> Self {
@@ -318,7 +336,11 @@ impl ScopePolicies {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
             (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
         };
-        Self { breaker, gate, rate }
+        let faults = match before {
+            Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
+            _ => Injector::new(settings.faults.as_ref(), environment),
+        };
+        Self { breaker, gate, rate, faults }
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -366,7 +388,15 @@ impl ScopePolicies {
                 _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
             }
         };
-        Self { breaker, gate, rate }
+        let faults = if settings.faults == defaults.faults {
+            shared.faults.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                _ => Injector::new(settings.faults.as_ref(), &state.environment),
+            }
+        };
+        Self { breaker, gate, rate, faults }
     }
 }
 

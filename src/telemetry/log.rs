@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Event, What};
+use super::{Ended, Event, What};
 use crate::{call::CallError, policy::breaker::State};
 
 /// The time from one line about unanswered calls to the next.
@@ -117,6 +117,20 @@ fn write(event: &Event) {
         }
         What::Reloaded { generation } => info!(generation, "settings reloaded"),
         What::ReloadRefused { errors } => warn!(errors = &**errors, "reload refused"),
+        What::OverrideSet { key, value, by, because, lasting } => {
+            let (key, value, by, because) = (&**key, &**value, &**by, &**because);
+            warn!(service, key, value, by, because, ?lasting, "setting overridden");
+        }
+        What::OverrideExpired { key, by, cause: cause @ Ended::Contradicts } => {
+            warn!(service, key = &**key, by = &**by, cause = cause.word(), "override ended");
+        }
+        What::OverrideExpired { key, by, cause } => {
+            info!(service, key = &**key, by = &**by, cause = cause.word(), "override ended");
+        }
+        What::FaultsOn { scope, faults } => {
+            warn!(service, scope = &**scope, faults = &**faults, "faults are injected on purpose");
+        }
+        What::FaultsOff { scope } => info!(service, scope = &**scope, "faults are injected no more"),
         What::DrainStarted => info!("drain started"),
         What::DrainEnded { cut_off: 0 } => info!("drain ended"),
         What::DrainEnded { cut_off } => warn!(cut_off, "drain ended with calls cut off"),

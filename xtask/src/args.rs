@@ -1,6 +1,6 @@
 //! What was asked for on the command line.
 //!
-//! By hand and not by a parser crate: four tasks have three options between them, and what follows `test` is cargo's.
+//! By hand and not by a parser crate: five tasks have few options between them, and what follows `test` and `sim` is read where it goes.
 
 use std::ffi::OsString;
 
@@ -19,13 +19,15 @@ Tasks:
                  Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
   faults [ARGS]  Stage faults against what is built, and judge what it does; ARGS are ids of scenarios, and options
                  (`cargo xtask faults --help` names them)
-  ci             Everything that CI checks: format, lints, docs, dependencies, tests
+  sim [ARGS]     Runs a runtime in virtual time under faults that a seed determines; `sim --help` has the ARGS
+  ci             Everything that CI checks: format, lints, docs, dependencies, simulation, faults, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
   cargo xtask bench --quick
   cargo xtask faults C1 R4 --runs 5
+  cargo xtask sim --seed 42
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -36,6 +38,7 @@ pub(crate) enum Task {
     Test(Vec<OsString>),
     Bench(Thoroughness),
     Faults(Vec<OsString>),
+    Sim(Vec<OsString>),
     Ci,
 }
 
@@ -52,6 +55,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
     // What there is to play, the program itself knows.
     if task == "faults" {
         return Ok(Task::Faults(rest));
+    }
+    if task == "sim" {
+        return Ok(Task::Sim(rest));
     }
     if is_help(&task) || rest.first().is_some_and(is_help) {
         return Ok(Task::Help);
@@ -82,7 +88,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
             )),
         },
         _ => Err(format!(
-            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `faults` and `ci`"
+            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `faults`, `sim` and `ci`"
         )),
     }
 }
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(parsed(&["bench", "--quick"]), Ok(Task::Bench(Thoroughness::Quick)));
         assert_eq!(parsed(&["faults"]), Ok(Task::Faults(vec![])));
         assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
+        assert_eq!(parsed(&["sim", "--help"]), Ok(Task::Sim(vec!["--help".into()])));
     }
 
     #[test]
@@ -128,7 +135,7 @@ mod tests {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "bench", "faults", "ci"] {
+        for task in ["setup", "test", "bench", "faults", "sim", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }
