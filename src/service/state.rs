@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
-    inject::Injector,
+    inject::Injector, rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, rate::Rate},
+    policy::budget::RetryBudget,
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -67,7 +67,7 @@ pub(crate) struct Table {
 pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) faults: Option<Arc<Injector>>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct CallState {
     own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     pub(crate) environment: Arc<Environment>,
@@ -327,14 +327,14 @@ impl ScopePolicies {
         };
         let gate = match (before, &settings.bulkhead) {
             (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new);
+                gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
             (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
         let faults = match before {
             Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
@@ -374,7 +374,7 @@ impl ScopePolicies {
         } else {
             match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
                 (Some(gate), Some(new)) => {
-                    gate.reload(new);
+                    gate.reload(new, state.environment.now());
                     Some(gate)
                 }
                 (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
@@ -385,7 +385,7 @@ impl ScopePolicies {
         } else {
             match before {
                 Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
-                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
         let faults = if settings.faults == defaults.faults {

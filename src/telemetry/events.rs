@@ -44,6 +44,13 @@ pub enum What {
     Saturated,
     /// Calls are admitted again.
     Relieved,
+    /// The bulkhead's limit, which is measured, has changed. Told once a second at most.
+    LimitChanged {
+        /// Calls in flight that were allowed when it was last told.
+        from: u32,
+        /// Calls in flight that are allowed now.
+        to: u32,
+    },
     /// The retry budget is spent: failures are not retried until it refills.
     BudgetExhausted,
     /// A thread's pool was opened.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Ended, Event, What};
 use crate::{call::CallError, policy::breaker::State};
@@ -97,6 +97,8 @@ fn write(event: &Event) {
         }
         What::Saturated => warn!(service, "bulkhead saturated"),
         What::Relieved => info!(service, "bulkhead relieved"),
+        // Neither better nor worse, and it never ends.
+        What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),
         What::PoolOpened { thread } => info!(service, thread = &**thread, "pool opened"),
         What::PoolFailed { thread, error, retry_in } => {

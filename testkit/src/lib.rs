@@ -37,7 +37,7 @@ pub use mock::{Mock, mock};
 pub use process::Process;
 pub use proxy::{Cut, Direction, End, FaultProxy, Flow, FlowStats, ProxyStats};
 pub use scripted::{
-    Ask, Asked, Behaviour, Change, Echo, Lookup, Opening, Reaction, Scripted, ScriptedSettings,
+    Ask, Asked, Behaviour, Capacity, Change, Echo, Lookup, Opening, Reaction, Scripted, ScriptedSettings,
 };
 pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,

@@ -1,7 +1,5 @@
 //! How a runtime behaves when its downstreams do not: one module for each behaviour, on scripted downstreams.
 
-mod support;
-
 mod basics;
 mod breaker;
 mod cache;
@@ -12,11 +10,15 @@ mod drain;
 mod fallback;
 mod faults;
 mod nested;
+mod overload;
 mod overrides;
 mod pitfalls;
+mod rate;
 mod reload;
 mod restart;
 mod retry;
 mod review;
+mod shadow;
+mod support;
 mod telemetry;
 mod user_code;

@@ -17,17 +17,17 @@ Tasks:
   test [ARGS]    Run all tests and doctests of the workspace; ARGS go to `cargo test` as they are
   bench [--quick]
                  Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
+  sim [ARGS]     Runs a runtime in virtual time under faults that a seed determines; `sim --help` has the ARGS
   faults [ARGS]  Stage faults against what is built, and judge what it does; ARGS are ids of scenarios, and options
                  (`cargo xtask faults --help` names them)
-  sim [ARGS]     Runs a runtime in virtual time under faults that a seed determines; `sim --help` has the ARGS
   ci             Everything that CI checks: format, lints, docs, dependencies, simulation, faults, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
   cargo xtask bench --quick
-  cargo xtask faults C1 R4 --runs 5
   cargo xtask sim --seed 42
+  cargo xtask faults C1 R4 --runs 5
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -37,8 +37,8 @@ pub(crate) enum Task {
     Setup(Scope),
     Test(Vec<OsString>),
     Bench(Thoroughness),
-    Faults(Vec<OsString>),
     Sim(Vec<OsString>),
+    Faults(Vec<OsString>),
     Ci,
 }
 
@@ -52,12 +52,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
         return Err(format!("no task was named\n\n{HELP}"));
     };
     let rest: Vec<OsString> = args.collect();
+    if task == "sim" {
+        return Ok(Task::Sim(rest));
+    }
     // What there is to play, the program itself knows.
     if task == "faults" {
         return Ok(Task::Faults(rest));
-    }
-    if task == "sim" {
-        return Ok(Task::Sim(rest));
     }
     if is_help(&task) || rest.first().is_some_and(is_help) {
         return Ok(Task::Help);
@@ -88,7 +88,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
             )),
         },
         _ => Err(format!(
-            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `faults`, `sim` and `ci`"
+            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `sim`, `faults` and `ci`"
         )),
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "bench", "faults", "sim", "ci"] {
+        for task in ["setup", "test", "bench", "sim", "faults", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }
