@@ -231,6 +231,7 @@ impl<D: Downstream> Kind for KindOf<D> {
         for (scope, settings) in [(&scope, &defaults)].into_iter().chain(of_calls) {
             sense::health_gate(settings, interval, scope, errors);
         }
+        sense::endpoints(&D::endpoints(&own), &scope, errors);
         fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
@@ -260,6 +261,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             Arc::clone(environment),
             settings.service.clone(),
             settings.defaults.clone(),
+            D::endpoints(&own),
             settings.source,
         );
         let opening = Opening { settings: own.clone(), context: settings.context };
@@ -286,10 +288,16 @@ fn own<D: Downstream>(settings: Box<dyn Any + Send + Sync>) -> D::Settings {
 
 /// Kinds with a pool have one queue: as many calls are in flight as there are connections, unless somebody says otherwise.
 fn fit_to_pool(settings: &mut CallSettings, scope: &Scope, pooled: Option<usize>) {
-    if let (Some(max), Some(bulkhead)) = (pooled, &mut settings.bulkhead)
-        && !scope.is_written("bulkhead.max_in_flight")
+    let (Some(max), Some(bulkhead)) = (pooled, &mut settings.bulkhead) else { return };
+    let max = u32::try_from(max).unwrap_or(u32::MAX);
+    if !scope.is_written("bulkhead.max_in_flight") {
+        bulkhead.max_in_flight = max;
+    }
+    // A limit that is measured would otherwise take its own pool's queue for the downstream's.
+    if let Some(adaptive) = &mut bulkhead.adaptive
+        && !scope.is_written("bulkhead.adaptive.max")
     {
-        bulkhead.max_in_flight = u32::try_from(max).unwrap_or(u32::MAX);
+        adaptive.max = adaptive.max.min(max).max(adaptive.min);
     }
 }
 
@@ -417,7 +425,8 @@ impl<D: Downstream> Owning for One<D> {
             current.warn();
             (!same, before, current.faults())
         };
-        self.state().reload(settings.service, settings.defaults, settings.source);
+        let addresses = D::endpoints(&own);
+        self.state().reload(settings.service, settings.defaults, addresses, settings.source);
         faults::tell(self.state(), &before, &after);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });

@@ -1,10 +1,16 @@
 //! What settings must not say, though each value by itself is right.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     config::{ConfigErrors, Layers, Scope},
-    policy::keys::{KeyedSettings, MOST_KEYS},
+    downstream::EndpointAddress,
+    policy::{
+        MOST_ENDPOINTS,
+        adaptive::AdaptiveSettings,
+        bulkhead::BulkheadSettings,
+        keys::{KeyedSettings, MOST_KEYS},
+    },
     service::{CallSettings, RuntimeSettings, ServiceSettings},
 };
 
@@ -50,6 +56,7 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
     if settings.health.failures == 0 {
         scope.error(errors, "health.failures", "it must be at least 1; `interval = \"0s\"` for no checks");
     }
+    balance(settings, scope, errors);
     if let Some(keyed) = &settings.keyed {
         keys(keyed, scope, errors);
     }
@@ -60,6 +67,36 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
         ("restart.backoff", restart.backoff),
         ("restart.backoff_max", restart.backoff_max),
     );
+}
+
+/// What a service's endpoints must not be.
+pub(super) fn endpoints(addresses: &[EndpointAddress], scope: &Scope, errors: &mut ConfigErrors) {
+    if addresses.len() > MOST_ENDPOINTS {
+        let message =
+            format!("{} endpoints are more than the {MOST_ENDPOINTS} a service may have", addresses.len());
+        scope.error(errors, "kind", message);
+    }
+    let mut known = BTreeSet::new();
+    for address in addresses {
+        if !known.insert(address.as_str()) {
+            scope.error(errors, "kind", format!("its endpoint {address} is there twice"));
+        }
+    }
+}
+
+/// What the spreading over several endpoints must not be.
+fn balance(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    let mut positive = |key: &str, time: Duration| {
+        if time.is_zero() {
+            scope.error(errors, key, "it must be longer than 0s");
+        }
+    };
+    positive("balance.decay", settings.balance.decay);
+    positive("balance.default_rtt", settings.balance.default_rtt);
+    let Some(outlier) = &settings.outlier else { return };
+    positive("outlier.window", outlier.window);
+    positive("outlier.eject", outlier.eject);
+    at_most(scope, errors, ("outlier.eject", outlier.eject), ("outlier.eject_max", outlier.eject_max));
 }
 
 /// What is said of keys must not be.
@@ -93,6 +130,55 @@ fn at_most(scope: &Scope, errors: &mut ConfigErrors, one: (&str, Duration), most
         let shown = humantime::format_duration;
         let message = format!("{} = {} is longer than {} = {}", one.0, shown(one.1), most.0, shown(most.1));
         scope.error_among(errors, &[one.0, most.0], message);
+    }
+}
+
+fn bulkhead(settings: &BulkheadSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    if settings.max_in_flight == 0 {
+        scope.error(errors, "bulkhead.max_in_flight", "with 0 no call could be made; it must be at least 1");
+    }
+    if let Some(codel) = &settings.codel {
+        if codel.interval.is_zero() {
+            scope.error(
+                errors,
+                "bulkhead.codel.interval",
+                "it must be longer than 0s; `codel = false` for a queue that is served by arrival",
+            );
+        }
+        at_most(
+            scope,
+            errors,
+            ("bulkhead.codel.target", codel.target),
+            ("bulkhead.codel.interval", codel.interval),
+        );
+    }
+    let Some(adaptive) = &settings.adaptive else { return };
+    let AdaptiveSettings { initial, min, max, tolerance, .. } = *adaptive;
+    if min == 0 {
+        let message = "with 0 nothing could be measured; it must be at least 1";
+        scope.error(errors, "bulkhead.adaptive.min", message);
+    }
+    if min > max {
+        scope.error_among(
+            errors,
+            &["bulkhead.adaptive.min", "bulkhead.adaptive.max"],
+            format!("bulkhead.adaptive.min = {min} calls are more than bulkhead.adaptive.max = {max}"),
+        );
+    }
+    // One that is not written starts as near to its default as the bounds allow.
+    if scope.is_written("bulkhead.adaptive.initial") && min <= max && !(min..=max).contains(&initial) {
+        scope.error(
+            errors,
+            "bulkhead.adaptive.initial",
+            format!("{initial} is not from bulkhead.adaptive.min = {min} to bulkhead.adaptive.max = {max}"),
+        );
+    }
+    if !tolerance.is_finite() || tolerance < 1.0 {
+        scope.error(
+            errors,
+            "bulkhead.adaptive.tolerance",
+            "it must be at least 1: below, calls that take as long as ever would shrink the limit",
+        );
     }
 }
 
@@ -147,10 +233,8 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
             "it must be longer than 0s, or false for what remains of the call",
         );
     }
-    if let Some(bulkhead) = &settings.bulkhead
-        && bulkhead.max_in_flight == 0
-    {
-        scope.error(errors, "bulkhead.max_in_flight", "with 0 no call could be made; it must be at least 1");
+    if let Some(bulkhead) = &settings.bulkhead {
+        self::bulkhead(bulkhead, scope, errors);
     }
     if let Some(retry) = &settings.retry
         && retry.attempts == 0

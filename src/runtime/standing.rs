@@ -6,7 +6,7 @@ use super::kind::Owning;
 use crate::{
     call::Reason,
     policy::{Mode, breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot},
-    service::{CallState, ScopePolicies},
+    service::{BreakerGuard, CallState, ScopePolicies},
     units::Tick,
 };
 
@@ -35,6 +35,8 @@ pub enum Scope {
     Call(&'static str),
     /// Calls made on this thread.
     Thread(Arc<str>),
+    /// What goes to this endpoint.
+    Endpoint(Arc<str>),
     /// Calls of this key, as far as it is shown.
     Key(Arc<str>),
 }
@@ -128,6 +130,7 @@ impl fmt::Display for Scope {
             Self::Service => f.write_str("the service"),
             Self::Call(call) => write!(f, "call {call}"),
             Self::Thread(thread) => write!(f, "thread {thread}"),
+            Self::Endpoint(endpoint) => write!(f, "endpoint {endpoint}"),
             Self::Key(key) => f.write_str(key),
         }
     }
@@ -164,6 +167,9 @@ pub(super) fn of(owned: &dyn Owning) -> Standing {
     for call in calls {
         look.at(&Scope::Call(call.name), &own(call, &table.shared));
     }
+    for guard in table.endpoints.iter().flat_map(|endpoints| endpoints.breakers()) {
+        look.breaker(&Scope::Endpoint(Arc::clone(&guard.scope)), guard);
+    }
     for (guard, refusal) in state.keyring().iter().flat_map(|keys| keys.refusing(now, MOST_KEYS)) {
         look.would_refuse(
             &Scope::Key(Arc::clone(&guard.scope)),
@@ -193,16 +199,7 @@ impl Look {
     fn at(&mut self, scope: &Scope, policies: &ScopePolicies) {
         let now = self.now;
         if let Some(guard) = &policies.breaker {
-            let (mode, settings) = (guard.mode(), guard.breaker.settings());
-            self.standing.policies.push(PolicyState::Breaker {
-                scope: scope.clone(),
-                mode,
-                error_threshold: settings.error_threshold.get(),
-                consecutive_limit: settings.consecutive_failures,
-                state: guard.breaker.snapshot(now),
-            });
-            let refusal = guard.breaker.explain(now).map(Reason::Breaker);
-            self.would_refuse(scope, mode, refusal);
+            self.breaker(scope, guard);
         }
         if let Some(gate) = &policies.gate {
             let (mode, state) = (gate.mode(), gate.snapshot());
@@ -211,7 +208,7 @@ impl Look {
             self.would_refuse(scope, mode, full.then(|| gate.full()));
         }
         if let Some(rate) = &policies.rate {
-            let (mode, wait) = (rate.mode(), rate.wait(now));
+            let (mode, wait) = (rate.mode(), rate.next(now));
             self.standing.policies.push(PolicyState::Rate {
                 scope: scope.clone(),
                 mode,
@@ -219,6 +216,20 @@ impl Look {
             });
             self.would_refuse(scope, mode, wait.map(|retry_after| Reason::Rate { retry_after }));
         }
+    }
+
+    fn breaker(&mut self, scope: &Scope, guard: &BreakerGuard) {
+        let now = self.now;
+        let (mode, settings) = (guard.mode(), guard.breaker.settings());
+        self.standing.policies.push(PolicyState::Breaker {
+            scope: scope.clone(),
+            mode,
+            error_threshold: settings.error_threshold.get(),
+            consecutive_limit: settings.consecutive_failures,
+            state: guard.breaker.snapshot(now),
+        });
+        let refusal = guard.breaker.explain(now).map(Reason::Breaker);
+        self.would_refuse(scope, mode, refusal);
     }
 
     fn would_refuse(&mut self, scope: &Scope, mode: Mode, reason: Option<Reason>) {

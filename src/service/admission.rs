@@ -1,8 +1,7 @@
-use super::{CallState, keyed::KeyHold};
+use super::{CallState, endpoints::Chosen, gate::Passed, keyed::KeyHold, pipeline::Plan};
 use crate::{
-    call::{Priority, Reason},
-    downstream::{Blame, Failure},
-    policy::{Mode, blame::Verdict, breaker::Permit, rate::Rate},
+    downstream::{Blame, EndpointAddress, Failure},
+    policy::{EndpointSet, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -17,23 +16,22 @@ pub(crate) struct Admission<'a> {
 /// A breaker's permit, places in bulkheads: what is held by itself, without the call that it is held for.
 pub(crate) struct Held {
     permit: Option<Permit>,
-    /// Which of the call's gates were passed.
-    gates: [bool; 2],
+    /// What came of passing the call's gates.
+    gates: [Passed; 2],
+    /// The endpoint that the attempt goes to, of several.
+    chosen: Option<Box<Chosen>>,
+    /// What it holds of its key's policies, where it has a key.
+    key: Option<Box<KeyHold>>,
     which: Try,
     started: Tick,
     open: bool,
-    /// What it holds of its key's policies, where it has a key.
-    key: Option<Box<KeyHold>>,
 }
 
 impl<'a> Admission<'a> {
     /// Nothing is held yet.
     pub(crate) fn new(call: &'a CallState, number: u32, now: Tick) -> Self {
         let which = if number > 1 { Try::Retry } else { Try::First };
-        Self {
-            call,
-            held: Held { permit: None, gates: [false; 2], which, started: now, open: false, key: None },
-        }
+        Self { call, held: Held::nothing(which, now) }
     }
 
     /// What was [left](Self::leave) behind.
@@ -43,16 +41,13 @@ impl<'a> Admission<'a> {
 
     /// Leaves what is held behind, for who finishes it instead.
     pub(crate) fn leave(mut self) -> Held {
-        let Held { which, started, .. } = self.held;
-        std::mem::replace(
-            &mut self.held,
-            Held { permit: None, gates: [false; 2], which, started, open: false, key: None },
-        )
+        let nothing = Held::nothing(self.held.which, self.held.started);
+        std::mem::replace(&mut self.held, nothing)
     }
 
-    /// Holds a place in the call's gate of this number.
-    pub(crate) fn hold(&mut self, gate: usize) {
-        self.held.gates[gate] = true;
+    /// Holds this of the call's gate of this number.
+    pub(crate) fn hold(&mut self, gate: usize, passed: Passed) {
+        self.held.gates[gate] = passed;
     }
 
     /// Holds something of its key's policies.
@@ -60,21 +55,29 @@ impl<'a> Admission<'a> {
         self.held.key = Some(Box::new(key));
     }
 
-    /// Asks the breaker, then the rate, whose token comes last so that none is spent on a call refused. From here on
-    /// the attempt is under way.
-    pub(crate) fn admit(&mut self, priority: Priority, now: Tick) -> Result<(), Reason> {
+    /// Asks the breaker, and chooses the endpoint. From here on the attempt is under way.
+    pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
         if let Some(key) = &mut self.held.key {
-            key.admit(self.call, priority, now)?;
+            key.admit(self.call, plan.priority, now)?;
         }
         if let Some(breaker) = &self.call.breaker {
-            self.held.permit = breaker.admit(self.call, priority, now)?;
-        }
-        if let Some(rate) = &self.call.rate {
-            take(rate, self.call, priority, now)?;
+            self.held.permit = breaker.admit(self.call, plan.priority, now)?;
         }
         self.held.started = now;
+        if let Some(endpoints) = &self.call.endpoints {
+            let other = self.call.settings.retry.as_ref().is_none_or(|retry| retry.other_endpoint);
+            let tried = if other { plan.tried.get() } else { EndpointSet::EMPTY };
+            let chosen = endpoints.choose(self.call, plan.priority, tried, now)?;
+            plan.tried.add(chosen.index());
+            self.held.chosen = Some(chosen);
+        }
         self.held.open = true;
         Ok(())
+    }
+
+    /// Where the attempt goes, of several endpoints.
+    pub(crate) fn endpoint(&self) -> Option<&EndpointAddress> {
+        self.held.chosen.as_ref().map(|chosen| chosen.address())
     }
 
     /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
@@ -85,7 +88,7 @@ impl<'a> Admission<'a> {
 
     fn settle(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
         let now = self.call.environment.now();
-        let (mut verdict, result) = match outcome {
+        let (verdict, result) = match outcome {
             Ok(()) => (Verdict::Success, AttemptResult::Success),
             Err(Some(failure)) => {
                 let result = match failure.blame() {
@@ -98,20 +101,22 @@ impl<'a> Admission<'a> {
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
         let elapsed = now.since(self.held.started);
+        let chosen = self.held.chosen.take();
+        let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, self.held.started, now));
+        let mut verdict = if tells { verdict } else { Verdict::Neutral };
         if let Some(key) = self.held.key.take() {
-            let failure = outcome.as_ref().err().and_then(Option::as_ref);
-            verdict = key.settle(self.call, verdict, elapsed, now, failure);
+            let started = self.held.open.then_some(self.held.started);
+            verdict = key.settle(self.call, outcome, verdict, started, now);
         }
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
             opened = breaker.record(self.call, permit, verdict, elapsed, now, failure);
         }
-        for (gate, held) in self.call.gates.iter().zip(&mut self.held.gates) {
+        let started = self.held.open.then_some(self.held.started);
+        for (gate, passed) in self.call.gates.iter().zip(&mut self.held.gates) {
             if let Some(gate) = gate {
-                if std::mem::take(held) {
-                    gate.leave(now);
-                }
+                gate.settle(self.call, std::mem::take(passed), outcome, started, now);
                 if opened && let Some(breaker) = &self.call.breaker {
                     gate.flush_of(breaker);
                 }
@@ -124,27 +129,17 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// Takes a token of a rate, if it is asked.
-pub(super) fn take(rate: &Rate, call: &CallState, priority: Priority, now: Tick) -> Result<(), Reason> {
-    if rate.mode() == Mode::Off {
-        return Ok(());
-    }
-    match rate.take(now) {
-        Err(retry_after) if rate.mode() == Mode::Enforce => {
-            Err(call.refused(Reason::Rate { retry_after }, priority))
-        }
-        Err(_) => {
-            call.metrics_of_service().rejected("rate", true, priority);
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+impl Held {
+    fn nothing(which: Try, started: Tick) -> Self {
+        Self { permit: None, gates: Default::default(), chosen: None, key: None, which, started, open: false }
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        let Held { permit, gates, open, key, .. } = &self.held;
-        if *open || permit.is_some() || *gates != [false; 2] || key.is_some() {
+        let Held { permit, gates, chosen, key, open, .. } = &self.held;
+        let places = !matches!(gates, [Passed::Not, Passed::Not]);
+        if *open || permit.is_some() || chosen.is_some() || key.is_some() || places {
             self.settle(&Err(None));
         }
     }

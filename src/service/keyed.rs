@@ -23,8 +23,11 @@ use std::{
 };
 
 use super::{
-    CallState, Environment, Func, Run, Sending, Service, admission, gate::Gate, guard::BreakerGuard,
+    CallState, Environment, Func, Run, Sending, Service,
+    gate::{Gate, Passed},
+    guard::BreakerGuard,
     pipeline::Plan,
+    rate::RateGuard,
 };
 use crate::{
     call::{Call, Priority, Reason},
@@ -122,7 +125,7 @@ impl Keyring {
             settings: settings.clone(),
             breaker: of_key(settings, breaker),
             secret: environment.random(),
-            telling: Arc::new(Rate::new(telling)),
+            telling: Arc::new(Rate::new(&telling)),
             keys: Keys::new(settings.max, settings.idle),
         }
     }
@@ -153,7 +156,7 @@ impl Keyring {
         KeyPolicies {
             breaker: self.breaker.as_ref().map(guard),
             gate: self.settings.bulkhead.as_ref().map(Gate::unheard),
-            rate: self.settings.rate.clone().map(Rate::new),
+            rate: self.settings.rate.clone().map(RateGuard::new),
             under_way: AtomicU32::new(0),
             name,
         }
@@ -211,7 +214,7 @@ pub(crate) struct KeyPolicies {
     name: Arc<str>,
     breaker: Option<Arc<BreakerGuard>>,
     gate: Option<Gate>,
-    rate: Option<Rate>,
+    rate: Option<RateGuard>,
     /// Attempts that hold something of it, or wait for it.
     under_way: AtomicU32,
 }
@@ -222,7 +225,7 @@ impl Keep for KeyPolicies {
             return Hold::Busy;
         }
         let open = self.breaker.as_ref().and_then(|guard| guard.breaker.refuses_until());
-        let spent = self.rate.as_ref().map(Rate::spent_until);
+        let spent = self.rate.as_ref().map(|rate| rate.rests_at(now));
         match open.max(spent) {
             Some(moment) if moment > now => Hold::Until(moment),
             _ => Hold::Free,
@@ -247,11 +250,11 @@ impl fmt::Debug for KeyPolicies {
 pub(crate) struct KeyHold {
     key: Arc<KeyPolicies>,
     permit: Option<Permit>,
-    place: bool,
+    passed: Passed,
 }
 
 impl KeyHold {
-    /// Looks at the key's breaker, and waits for a place of the key's.
+    /// Looks at the key's breaker, and waits for a place of the key's, and for a token.
     pub(crate) async fn enter(
         key: &Arc<KeyPolicies>,
         call: &CallState,
@@ -261,40 +264,55 @@ impl KeyHold {
     ) -> Result<Self, Reason> {
         key.look(call, plan.priority, now)?;
         key.under_way.fetch_add(1, Ordering::AcqRel);
-        let mut hold = Self { key: Arc::clone(key), permit: None, place: false };
+        let mut hold = Self { key: Arc::clone(key), permit: None, passed: Passed::Not };
         if let Some(gate) = &key.gate {
-            hold.place = gate.pass(call, plan, rank).await?;
+            hold.passed = gate.pass(call, plan, rank).await?;
+        }
+        if let Err(reason) = hold.spend(call, plan).await {
+            hold.settle(call, &Err(None), Verdict::Neutral, None, call.environment.now());
+            return Err(reason);
         }
         Ok(hold)
     }
 
-    /// Asks the key's breaker, then its rate.
+    /// Spends a token of the key's.
+    async fn spend(&self, call: &CallState, plan: &Plan) -> Result<(), Reason> {
+        let Some(rate) = &self.key.rate else { return Ok(()) };
+        let Some(mut claim) = rate.ask(call, plan, call.environment.now())? else { return Ok(()) };
+        if claim.waits() {
+            claim.turn(call, plan).await?;
+        }
+        claim.spend();
+        Ok(())
+    }
+
+    /// Asks the key's breaker.
     pub(crate) fn admit(&mut self, call: &CallState, priority: Priority, now: Tick) -> Result<(), Reason> {
         if let Some(breaker) = &self.key.breaker {
             self.permit = breaker.admit(call, priority, now)?;
         }
-        self.key.rate.as_ref().map_or(Ok(()), |rate| admission::take(rate, call, priority, now))
+        Ok(())
     }
 
     /// Gives back what is held, with the attempt's outcome; what that says of the service.
     pub(crate) fn settle(
         mut self,
         call: &CallState,
+        outcome: &Result<(), Option<Failure>>,
         verdict: Verdict,
-        elapsed: Duration,
+        started: Option<Tick>,
         now: Tick,
-        failure: Option<&Failure>,
     ) -> Verdict {
         let breaker = self.key.breaker.as_ref();
         let again = breaker.is_some_and(|guard| guard.breaker.failures_in_a_row() > 0);
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.permit.take(), &self.key.breaker) {
+            let elapsed = started.map_or(Duration::ZERO, |started| now.since(started));
+            let failure = outcome.as_ref().err().and_then(Option::as_ref);
             opened = breaker.record(call, permit, verdict, elapsed, now, failure);
         }
         if let Some(gate) = &self.key.gate {
-            if self.place {
-                gate.leave(now);
-            }
+            gate.settle(call, std::mem::take(&mut self.passed), outcome, started, now);
             if opened {
                 gate.flush();
             }

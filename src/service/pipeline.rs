@@ -11,13 +11,23 @@
 //!   key       the key's own breaker and a place of its own, where the call has a key   (keyed.rs)
 //!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
-//!   admit     the breaker's permit, then the rate's token
+//!   rate      a token, or a bounded wait for one; given back if the breaker refuses
+//!   admit     the breaker's permit, and the endpoint of several
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
 //!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
 //! ```
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -33,7 +43,10 @@ use super::{
 use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
-    policy::retry::{self, Decision},
+    policy::{
+        EndpointSet,
+        retry::{self, Decision},
+    },
     telemetry::spans,
     units::Tick,
 };
@@ -51,6 +64,28 @@ pub(crate) struct Plan {
     pub(crate) invalidation: Option<Arc<Invalidation>>,
     /// The policies of the key that the call is made with.
     pub(crate) key: Option<Arc<KeyPolicies>>,
+    /// The endpoints that its attempts went to.
+    pub(crate) tried: Tried,
+}
+
+/// Endpoints, of those that the call knew of when it began, that its attempts went to.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(AtomicU64);
+
+impl Clone for Tried {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get().bits()))
+    }
+}
+
+impl Tried {
+    pub(crate) fn add(&self, endpoint: usize) {
+        self.0.fetch_or(EndpointSet::only(endpoint).bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> EndpointSet {
+        EndpointSet::from_bits(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// What the caller asked for at the call site.
@@ -102,6 +137,7 @@ impl Plan {
             context,
             invalidation: None,
             key: options.key.clone(),
+            tried: Tried::default(),
         })
     }
 
@@ -115,6 +151,7 @@ impl Plan {
             context: None,
             invalidation: None,
             key: None,
+            tried: Tried::default(),
         }
     }
 
@@ -129,6 +166,7 @@ impl Plan {
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,
             key: self.key.clone(),
+            tried: Tried::default(),
         }
     }
 }
@@ -244,9 +282,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     if let Some(reason) = service.refusal(now) {
         return Err(Ended::Refused(state.refused(reason, plan.priority)));
     }
-    if let Some(breaker) = &state.breaker {
-        breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
-    }
+    state.look(plan.priority, now)?;
 
     let drawn = match &state.faults {
         Some(faults) => faults.draw(state, plan.priority)?,
@@ -262,22 +298,33 @@ async fn attempt<D: Downstream, C: Call<D>>(
         let Some(gate) = gate else { continue };
         let rank = &mut ranks[index];
         // Whoever must wait does so in a future of its own, which those who need not do not carry along.
-        let held = match rank {
+        let passed = match rank {
             None => gate.pass_at_once(),
             Some(_) => None,
         };
-        let held = match held {
-            Some(held) => held,
+        let passed = match passed {
+            Some(passed) => passed,
             None => Box::pin(gate.pass(state, plan, rank)).await?,
         };
-        if held {
-            admission.hold(index);
-        }
+        admission.hold(index, passed);
     }
     // Whoever waited has a rank.
     let waited = ranks.iter().any(Option::is_some);
-    let now = if waited { environment.now() } else { now };
-    admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+    let mut now = if waited { environment.now() } else { now };
+    let mut claim = match &state.rate {
+        Some(rate) => rate.ask(state, plan, now)?,
+        None => None,
+    };
+    if let Some(claim) = &mut claim
+        && claim.waits()
+    {
+        Box::pin(claim.turn(state, plan)).await?;
+        now = environment.now();
+    }
+    admission.admit(plan, now).map_err(Ended::Refused)?;
+    if let Some(claim) = claim {
+        claim.spend();
+    }
 
     let deadline = match state.settings.attempt_timeout {
         Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),
@@ -286,6 +333,10 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let hurried = plan.hurried && deadline == plan.deadline;
     let attempt =
         Attempt::numbered(Arc::clone(&state.service), state.name, number, deadline, plan.context.clone());
+    let attempt = match admission.endpoint() {
+        Some(endpoint) => attempt.at(endpoint.clone()),
+        None => attempt,
+    };
     let exchange = Arc::new(Exchange::new(
         Arc::clone(call),
         attempt,

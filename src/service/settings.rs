@@ -8,9 +8,9 @@ use crate::{
     call::Priority,
     downstream::{Blame, Failure, PoolSettings},
     policy::{
-        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings, faults::FaultSettings,
-        freshness::CacheSettings, keys::KeyedSettings, rate::RateSettings, restart::RestartSettings,
-        retry::RetrySettings,
+        balance::BalanceSettings, breaker::BreakerSettings, budget::BudgetSettings,
+        bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings, keys::KeyedSettings,
+        outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
     },
     units::{ByteSize, duration},
 };
@@ -192,6 +192,10 @@ pub struct ServiceSettings {
     pub retry_budget: Option<BudgetSettings>,
     /// What each key has for itself, of calls that are made with one.
     pub keyed: Option<KeyedSettings>,
+    /// How attempts are spread over its endpoints, where it has several.
+    pub balance: BalanceSettings,
+    /// When one of them is left alone for a while.
+    pub outlier: Option<OutlierSettings>,
     /// Its connections.
     pub pool: PoolSettings,
     /// Active checks.
@@ -208,6 +212,8 @@ impl Default for ServiceSettings {
             connect_timeout: Duration::from_secs(2),
             retry_budget: Some(BudgetSettings::default()),
             keyed: Some(KeyedSettings::default()),
+            balance: BalanceSettings::default(),
+            outlier: Some(OutlierSettings::default()),
             pool: PoolSettings::default(),
             health: HealthSettings::default(),
             restart: RestartSettings::default(),

@@ -17,16 +17,18 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource,
+    endpoints::{EndpointRules, Endpoints},
     gate::Gate,
     guard::BreakerGuard,
     inject::Injector,
     keyed::{KeyPolicies, Keyring},
+    rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
-    call::{Call, CallError, Reason, Rejected},
-    downstream::{Downstream, Failure},
-    policy::{budget::RetryBudget, rate::Rate},
+    call::{Call, CallError, Priority, Reason, Rejected},
+    downstream::{Downstream, EndpointAddress, Failure},
+    policy::budget::RetryBudget,
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -35,6 +37,9 @@ use crate::{
 pub(crate) struct State {
     /// Process-wide: two runtimes may live in one process.
     pub(crate) id: u64,
+    /// The runtime's own count: what is kept is kept by it, so that a seed evicts the same whatever else is in the
+    /// process.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) metrics: Arc<ServiceMetrics>,
@@ -61,6 +66,8 @@ pub(crate) struct Table {
     pub(crate) defaults: CallSettings,
     pub(crate) shared: ScopePolicies,
     pub(crate) budget: Option<Arc<RetryBudget>>,
+    /// Its endpoints, where it has several.
+    pub(crate) endpoints: Option<Arc<Endpoints>>,
     calls: HashMap<TypeId, Arc<CallState>, BuildHasherDefault<AsIs>>,
 }
 
@@ -69,7 +76,7 @@ pub(crate) struct Table {
 pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) faults: Option<Arc<Injector>>,
 }
 
@@ -83,9 +90,13 @@ pub(crate) struct CallState {
     own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
+    /// The service's endpoints, where it has several.
+    pub(crate) endpoints: Option<Arc<Endpoints>>,
+    /// Whether the breakers that this call goes by are those of the endpoints.
+    pub(crate) by_endpoint: bool,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
@@ -112,12 +123,15 @@ impl State {
         environment: Arc<Environment>,
         settings: ServiceSettings,
         defaults: CallSettings,
+        addresses: Vec<EndpointAddress>,
         source: Arc<SettingsSource>,
     ) -> Self {
-        let shared = ScopePolicies::new(&name, &defaults, &environment, None);
+        let endpoints = Endpoints::new(addresses, endpoint_rules(&settings, &defaults), &environment, None);
+        let shared = ScopePolicies::new(&name, &defaults, &environment, None).without(endpoints.as_ref());
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            number: environment.next_service(),
             name,
             environment,
             metrics: Arc::default(),
@@ -132,6 +146,7 @@ impl State {
                 defaults,
                 shared,
                 budget,
+                endpoints,
                 calls: HashMap::default(),
             }),
             source: Mutex::new(source),
@@ -170,17 +185,21 @@ impl State {
         &self,
         settings: ServiceSettings,
         defaults: CallSettings,
+        addresses: Vec<EndpointAddress>,
         source: Arc<SettingsSource>,
     ) {
         let mut current = self.source.lock();
         let old = self.table.load_full();
+        let rules = endpoint_rules(&settings, &defaults);
+        let endpoints = Endpoints::new(addresses, rules, &self.environment, old.endpoints.as_ref());
         let shared =
-            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)));
+            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)))
+                .without(endpoints.as_ref());
         let budget = match (&settings.retry_budget, &old.settings.retry_budget) {
             (new, before) if new == before => old.budget.clone(),
             (new, _) => new.clone().map(|budget| Arc::new(RetryBudget::new(budget))),
         };
-        let mut table = Table { settings, defaults, shared, budget, calls: HashMap::default() };
+        let mut table = Table { settings, defaults, shared, budget, endpoints, calls: HashMap::default() };
         for (identity, known) in &old.calls {
             // The whole was judged before: a call whose settings cannot be read keeps those it has.
             let settings = source(known.name, known.derived).unwrap_or_else(|_| known.settings.clone());
@@ -223,6 +242,9 @@ impl State {
             rate: own.rate,
             faults: own.faults,
             budget: table.budget.clone(),
+            by_endpoint: settings.breaker == table.defaults.breaker
+                && table.endpoints.as_ref().is_some_and(|endpoints| endpoints.have_breakers()),
+            endpoints: table.endpoints.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
             kept: before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept)),
@@ -269,7 +291,8 @@ impl State {
         let table = self.table();
         let own =
             table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
-        for guard in table.shared.breaker.iter().chain(own) {
+        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+        for guard in table.shared.breaker.iter().chain(own).chain(of_endpoints) {
             if guard.checked(self, well, failure) {
                 for gate in table.gates() {
                     gate.flush_of(guard);
@@ -282,7 +305,8 @@ impl State {
     pub(crate) fn waits_for_check(&self) -> bool {
         let table = self.table();
         let own = table.calls().filter_map(|call| call.breaker.as_ref());
-        table.shared.breaker.iter().chain(own).any(|guard| guard.waits_for_check())
+        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+        table.shared.breaker.iter().chain(own).chain(of_endpoints).any(|guard| guard.waits_for_check())
     }
 
     /// Takes no calls any more: the service is gone from the settings.
@@ -305,9 +329,9 @@ impl State {
         self.failed_seats.load(Ordering::Acquire) == 0
     }
 
-    /// A tag as the process knows it: those of two services are two.
+    /// A tag as the runtime knows it: those of two services are two.
     pub(crate) fn tag(&self, tag: u64) -> u64 {
-        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tag ^ self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Why no calls are taken, if so.
@@ -357,6 +381,7 @@ impl Table {
             defaults: self.defaults.clone(),
             shared: self.shared.clone(),
             budget: self.budget.clone(),
+            endpoints: self.endpoints.clone(),
             calls: HashMap::default(),
         }
     }
@@ -372,27 +397,35 @@ impl ScopePolicies {
     ) -> Self {
         let _ = scope;
         let breaker = match (before, &settings.breaker) {
-            (Some((kept, old)), new) if old.breaker == *new => kept.breaker.clone(),
+            (Some((kept, old)), new) if old.breaker == *new && kept.breaker.is_some() => kept.breaker.clone(),
             (_, new) => {
                 new.clone().map(|new| Arc::new(BreakerGuard::new("service".into(), new, environment)))
             }
         };
         let gate = match (before, &settings.bulkhead) {
             (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new);
+                gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
             (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
         let faults = match before {
             Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
             _ => Injector::new(settings.faults.as_ref(), environment),
         };
         Self { breaker, gate, rate, faults }
+    }
+
+    /// Without a breaker of the service's, where each of its endpoints has one.
+    fn without(mut self, endpoints: Option<&Arc<Endpoints>>) -> Self {
+        if endpoints.is_some_and(|endpoints| endpoints.have_breakers()) {
+            self.breaker = None;
+        }
+        self
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -426,7 +459,7 @@ impl ScopePolicies {
         } else {
             match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
                 (Some(gate), Some(new)) => {
-                    gate.reload(new);
+                    gate.reload(new, state.environment.now());
                     Some(gate)
                 }
                 (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
@@ -437,7 +470,7 @@ impl ScopePolicies {
         } else {
             match before {
                 Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
-                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
         let faults = if settings.faults == defaults.faults {
@@ -452,7 +485,27 @@ impl ScopePolicies {
     }
 }
 
+/// What the endpoints of a service of these settings go by.
+fn endpoint_rules<'a>(settings: &'a ServiceSettings, defaults: &'a CallSettings) -> EndpointRules<'a> {
+    EndpointRules {
+        balance: &settings.balance,
+        outlier: settings.outlier.as_ref(),
+        breaker: defaults.breaker.as_ref().filter(|breaker| breaker.scope.is_per_endpoint()),
+    }
+}
+
 impl CallState {
+    /// Whether its breaker, or those of all endpoints, would refuse it now. Takes no permit.
+    pub(crate) fn look(&self, priority: Priority, now: Tick) -> Result<(), Reason> {
+        if let Some(breaker) = &self.breaker {
+            breaker.look(self, priority, now)?;
+        }
+        match &self.endpoints {
+            Some(endpoints) if self.by_endpoint => endpoints.look(self, priority, now),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the breaker is the call's own, not the service's.
     pub(crate) fn has_own_breaker(&self) -> bool {
         self.own_breaker

@@ -10,7 +10,12 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{call::CallError, policy::breaker::Transition};
+use super::Log;
+use crate::{
+    call::CallError,
+    downstream::EndpointAddress,
+    policy::{breaker::Transition, outlier::Ejection},
+};
 
 /// Something changed that an operator would want to know.
 #[derive(Clone, Debug)]
@@ -30,7 +35,7 @@ pub struct Event {
 pub enum What {
     /// A breaker changed its state.
     Breaker {
-        /// `service`, or the call that has a breaker of its own.
+        /// `service`, or the call or endpoint that has a breaker of its own.
         scope: Arc<str>,
         /// Whether it only observes.
         shadow: bool,
@@ -43,6 +48,38 @@ pub enum What {
     Saturated,
     /// Calls are admitted again.
     Relieved,
+    /// The bulkhead's limit, which is measured, has changed. Told once a second at most.
+    LimitChanged {
+        /// Calls in flight that were allowed when it was last told.
+        from: u32,
+        /// Calls in flight that are allowed now.
+        to: u32,
+    },
+    /// An endpoint is left alone for a while.
+    Ejected {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// Why, and the figures it went by.
+        ejection: Ejection,
+    },
+    /// An ejected endpoint is used again: its probe succeeded.
+    Returned {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// How long it was out.
+        after: Duration,
+    },
+    /// So many endpoints are ejected that all are used: `balance.panic_threshold`.
+    AllEjected {
+        /// How many are.
+        ejected: usize,
+        /// Of how many.
+        endpoints: usize,
+    },
     /// The retry budget is spent: failures are not retried until it refills.
     BudgetExhausted,
     /// A thread's pool was opened.
@@ -219,17 +256,18 @@ impl Cause {
 pub(crate) struct EventBus {
     sender: broadcast::Sender<Event>,
     dropped: Arc<AtomicU64>,
+    log: Log,
 }
 
 impl EventBus {
     /// A bus that keeps `buffer` events for each listener.
     pub(crate) fn new(buffer: usize) -> Self {
-        Self { sender: broadcast::Sender::new(buffer.max(1)), dropped: Arc::default() }
+        Self { sender: broadcast::Sender::new(buffer.max(1)), dropped: Arc::default(), log: Log::default() }
     }
 
     pub(crate) fn emit(&self, service: Option<&Arc<str>>, what: What) {
         let event = Event { at: SystemTime::now(), service: service.cloned(), what };
-        super::log(&event);
+        self.log.write(&event);
         // Nobody listening is no error.
         let _ = self.sender.send(event);
     }

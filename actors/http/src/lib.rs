@@ -20,6 +20,7 @@ mod explain;
 mod failure;
 mod framing;
 mod hook;
+mod place;
 mod propagate;
 mod reply;
 mod request;

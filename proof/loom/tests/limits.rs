@@ -8,7 +8,7 @@ use loom::{sync::Arc, thread};
 use seawall_loom::{
     policy::{
         budget::{BudgetSettings, RetryBudget},
-        bulkhead::{Bulkhead, Entry},
+        bulkhead::{Bulkhead, Entry, Wait},
         latency::Histogram,
         rate::{Rate, RateSettings},
     },
@@ -30,7 +30,7 @@ fn twice<T: 'static>(one: impl Fn() -> T + Clone + 'static) -> [T; 2] {
 fn a_rate_gives_each_token_out_once() {
     for burst in [1, 2, 3] {
         explore(move || {
-            let rate = Arc::new(Rate::new(RateSettings { burst, ..RateSettings::default() }));
+            let rate = Arc::new(Rate::new(&RateSettings { burst, ..RateSettings::default() }));
             let taken = twice(move || rate.take(NOW).is_ok());
             let expected = burst.min(2) as usize;
             assert_eq!(taken.into_iter().filter(|taken| *taken).count(), expected);
@@ -64,9 +64,14 @@ fn a_histogram_loses_nothing() {
     });
 }
 
+/// Comes, to wait as long as it takes.
+fn enter(bulkhead: &Bulkhead<()>) -> Entry<()> {
+    bulkhead.enter(1, None, || 0, || Wait { waiter: (), came: NOW, deadline: NEVER })
+}
+
 /// What a caller does: enters, and leaves if it is in; whoever is handed the place leaves too. How many it let in.
 fn pass(bulkhead: &Bulkhead<()>) -> u32 {
-    match bulkhead.enter(1, NEVER, None, || ()) {
+    match enter(bulkhead) {
         Entry::Admitted => 1 + leave(bulkhead),
         Entry::Queued { .. } | Entry::Full => 0,
     }
@@ -82,7 +87,7 @@ fn leave(bulkhead: &Bulkhead<()>) -> u32 {
 #[test]
 fn whoever_queues_beside_one_who_leaves_gets_the_place() {
     explore(|| {
-        let bulkhead = Arc::new(Bulkhead::new(1, 5));
+        let bulkhead = Arc::new(Bulkhead::new(1, 5, None));
         let ours = Arc::clone(&bulkhead);
         let passed = twice(move || pass(&ours));
         assert_eq!(passed.into_iter().sum::<u32>(), 2, "nobody waits for ever");
@@ -94,9 +99,9 @@ fn whoever_queues_beside_one_who_leaves_gets_the_place() {
 #[test]
 fn no_more_are_in_than_may_be() {
     explore(|| {
-        let bulkhead = Arc::new(Bulkhead::new(1, 0));
+        let bulkhead = Arc::new(Bulkhead::new(1, 0, None));
         let ours = Arc::clone(&bulkhead);
-        let entered = twice(move || matches!(ours.enter(1, NEVER, None, || ()), Entry::Admitted));
+        let entered = twice(move || matches!(enter(&ours), Entry::Admitted));
         assert_ne!(entered[0], entered[1]);
     });
 }
@@ -104,11 +109,9 @@ fn no_more_are_in_than_may_be() {
 #[test]
 fn who_stops_waiting_beside_one_who_leaves_is_either_out_or_in() {
     explore(|| {
-        let bulkhead = Arc::new(Bulkhead::new(1, 5));
-        assert!(matches!(bulkhead.enter(1, NEVER, None, || ()), Entry::Admitted));
-        let Entry::Queued { ticket, .. } = bulkhead.enter(1, NEVER, None, || ()) else {
-            panic!("it is full")
-        };
+        let bulkhead = Arc::new(Bulkhead::new(1, 5, None));
+        assert!(matches!(enter(&bulkhead), Entry::Admitted));
+        let Entry::Queued { ticket, .. } = enter(&bulkhead) else { panic!("it is full") };
         let leaver = Arc::clone(&bulkhead);
         let thread = thread::spawn(move || leaver.leave(NOW).admitted.is_some());
         let cancelled = bulkhead.cancel(ticket);

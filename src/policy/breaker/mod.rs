@@ -126,11 +126,12 @@ impl Breaker {
     /// # Errors
     /// The refusal, which is counted.
     pub fn look(&self, now: Tick) -> Result<(), Rejected> {
-        let word = self.word();
-        match self.refusing(word, now) {
-            None => Ok(()),
-            Some(state) => Err(self.refuse(state, now)),
-        }
+        if self.refuses(now) { Err(self.refusal(now)) } else { Ok(()) }
+    }
+
+    /// The same, without a word of refusal that would count.
+    pub fn refuses(&self, now: Tick) -> bool {
+        self.refusing(self.word(), now).is_some()
     }
 
     /// The state, if it refuses.
@@ -141,6 +142,11 @@ impl Breaker {
             State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => None,
             state => Some(state),
         }
+    }
+
+    /// What it has to say when it refuses; counts a refusal.
+    pub fn refusal(&self, now: Tick) -> Rejected {
+        self.refuse(self.word().state(), now)
     }
 
     /// Admits an attempt, changing from open to half-open where it is time.
@@ -533,15 +539,15 @@ impl Breaker {
     #[cold]
     fn refuse(&self, state: State, now: Tick) -> Rejected {
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        self.refusal(state, now)
+        self.account(state, now)
     }
 
     /// Why an attempt would be refused now, if it would be. Takes nothing, and counts nothing.
     pub fn explain(&self, now: Tick) -> Option<Rejected> {
-        self.refusing(self.word(), now).map(|state| self.refusal(state, now))
+        self.refusing(self.word(), now).map(|state| self.account(state, now))
     }
 
-    fn refusal(&self, state: State, now: Tick) -> Rejected {
+    fn account(&self, state: State, now: Tick) -> Rejected {
         let history = self.history.lock();
         let retry_after = match state {
             State::Open => self.due().since(now),

@@ -33,7 +33,8 @@ pub(crate) struct Wires {
     tls: Option<Tls>,
     permits: Arc<ConnectionPermits>,
     resolver: Arc<Resolver>,
-    stats: WireStats,
+    /// Those of all endpoints of a service together.
+    stats: Arc<WireStats>,
     epoch: AtomicU64,
 }
 
@@ -51,7 +52,27 @@ impl Wires {
             resolver: Resolver::new(settings.target.host(), settings.target.port()),
             settings,
             permits,
-            stats: WireStats::default(),
+            stats: Arc::default(),
+            epoch: AtomicU64::new(0),
+        }))
+    }
+
+    /// The same to another endpoint of the service, with permits of its own.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub(crate) fn beside(
+        &self,
+        target: Target,
+        permits: Arc<ConnectionPermits>,
+    ) -> Result<Arc<Self>, SetupError> {
+        let settings = WireSettings { target, ..self.settings.clone() };
+        Ok(Arc::new(Self {
+            tls: Tls::new(&settings.target, &settings.tls)?,
+            resolver: Resolver::new(settings.target.host(), settings.target.port()),
+            settings,
+            permits,
+            stats: Arc::clone(&self.stats),
             epoch: AtomicU64::new(0),
         }))
     }
