@@ -8,7 +8,7 @@ use seawall::{
 };
 
 use crate::{
-    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure,
     reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
@@ -151,12 +151,6 @@ impl Http {
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
-        if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
-            // awc may think that it has done with the connection while the real answer is still to come on it.
-            answer.give_up();
-            self.wires().distrust_idle();
-            return Err(failure);
-        }
         if !D::accepts(status) {
             // In a box, as what is rare.
             return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));

@@ -17,7 +17,6 @@ mod call;
 mod derive;
 mod downstream;
 mod failure;
-mod framing;
 mod hook;
 mod propagate;
 mod reply;
