@@ -1,97 +1,25 @@
-//! What a call costs, beside what it is made of: `cargo run --release -p seawall-benches --bin costs [-- --quick]`.
-//!
-//! Each figure is the minimum over rounds that alternate between all rows, so that a noisy machine slows all alike.
+//! What a call costs, beside what it is made of and what others cost:
+//! `cargo run --release -p seawall-benches --bin costs [-- --quick]`.
 #![allow(clippy::disallowed_methods)] // It measures, by the real clock.
 
 use std::{
-    future::Future,
+    future::{Future as _, poll_fn},
     hint::black_box,
+    pin::Pin,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use actix::{Actor, Context, Handler, Message};
-use seawall::{
-    Call, Downstream, Failure, Runtime, Service,
-    call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing},
-    downstream::{EndpointAddress, OpenContext, OpenError},
-    policy::{
-        blame::{Blame, Verdict},
-        breaker::{Breaker, BreakerSettings},
-        bulkhead::{Bulkhead, Entry},
-        window::WindowSize,
-    },
-    units::Tick,
+use moka::sync::Cache;
+use seawall::Service;
+use seawall_benches::{
+    Figure, Options, Row,
+    fixture::{Down, Fixture, Get, Kept, Ready},
 };
-use seawall_benches::{Figure, Options};
 
 /// Many and short, so that some of them fall between the turns of a busy machine's other work.
-const ROUNDS: usize = 150;
-
-/// A downstream that is ready at once.
-struct Ready;
-
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default)]
-struct Nothing {}
-
-impl Downstream for Ready {
-    const KIND: &'static str = "ready";
-    type Settings = Nothing;
-
-    async fn open(_: &Nothing, _: &OpenContext) -> Result<Self, OpenError> {
-        Ok(Self)
-    }
-
-    fn endpoints(_: &Nothing) -> Vec<EndpointAddress> {
-        Vec::new()
-    }
-}
-
-struct Get(u64);
-
-impl Call<Ready> for Get {
-    type Reply = u64;
-    const NAME: &'static str = "Get";
-
-    fn traits(&self) -> CallTraits {
-        CallTraits::IDEMPOTENT
-    }
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Ok(self.0 + 1)
-    }
-}
-
-struct Kept(u64);
-
-impl Call<Ready> for Kept {
-    type Reply = u64;
-    const NAME: &'static str = "Kept";
-
-    fn sharing() -> Option<Sharing<u64>> {
-        Some(Sharing::new())
-    }
-
-    fn cache_key(&self, key: &mut KeyWriter<'_>) -> Cacheable {
-        key.value(&self.0);
-        Cacheable::Yes
-    }
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Ok(self.0)
-    }
-}
-
-struct Down;
-
-impl Call<Ready> for Down {
-    type Reply = u64;
-    const NAME: &'static str = "Down";
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Err(Failure::new(Blame::Downstream, "down"))
-    }
-}
+const ROUNDS: usize = 750;
 
 /// A bare actor, for what actix costs by itself.
 struct Bare;
@@ -114,132 +42,61 @@ impl Handler<Ping> for Bare {
     }
 }
 
-struct Row {
-    name: &'static str,
-    goal: &'static str,
-    nanos: f64,
-}
-
-impl Row {
-    fn new(name: &'static str, goal: &'static str) -> Self {
-        Self { name, goal, nanos: f64::MAX }
-    }
-
-    fn see(&mut self, took: Duration, times: u64) {
-        self.nanos = self.nanos.min(took.as_nanos() as f64 / times as f64);
-    }
-
-    async fn round<F: Future>(&mut self, times: u64, mut one: impl FnMut(u64) -> F) {
-        let began = Instant::now();
-        for i in 0..times {
-            black_box(one(i).await);
-        }
-        self.see(began.elapsed(), times);
-    }
-
-    fn turns(&mut self, times: u64, mut one: impl FnMut(u64)) {
-        let began = Instant::now();
-        for i in 0..times {
-            one(black_box(i));
-        }
-        self.see(began.elapsed(), times);
-    }
-}
-
-const SETTINGS: &str = r#"
-[services.ready]
-kind = "ready"
-[services.down]
-kind = "ready"
-timeout = "3s"
-"#;
-
 fn main() -> Result<(), String> {
     let options = Options::from_args()?;
-    options.report(&actix_rt::System::new().block_on(measure(&options)))
+    options.report(&actix_rt::System::new().block_on(measure(&options))?)
 }
 
-async fn measure(options: &Options) -> Vec<Figure> {
-    let runtime =
-        Runtime::builder().kind::<Ready>().parse(SETTINGS).expect("TOML").start().await.expect("right");
-    let ready: Service<Ready> = runtime.service("ready").expect("there");
-    let down: Service<Ready> = runtime.service("down").expect("there");
+async fn measure(options: &Options) -> Result<Vec<Figure>, String> {
+    let Fixture { runtime, ready, down } = Fixture::start().await?;
     let bare = Bare.start();
-    ready.send(Get(1)).await.expect("it answers");
-    ready.send(Kept(1)).await.expect("it answers");
-    for _ in 0..10 {
-        let _ = down.send(Down).await;
-    }
-    assert!(down.send(Down).await.expect_err("it is open").is_rejection());
-
-    let start = Tick::from_nanos(1);
-    let breaker = Breaker::new(BreakerSettings::default(), 1, start);
-    let of = |calls| {
-        let settings = BreakerSettings { window: WindowSize::Calls(calls), ..BreakerSettings::default() };
-        Breaker::new(settings, 1, start)
-    };
-    let (small, large) = (of(100), of(50_000));
-    let gate: Bulkhead<()> = Bulkhead::new(100, 100);
-    let admit_and_record = |breaker: &Breaker, i: u64| {
-        let now = Tick::from_nanos(1 + i * 100);
-        if let Ok((permit, _)) = breaker.admit(now) {
-            breaker.record(permit, Verdict::Success, Duration::ZERO, now);
-        }
-    };
+    let cache: Cache<u64, u64> = Cache::builder().time_to_live(Duration::from_secs(300)).build();
+    cache.insert(1, 1);
 
     let mut rows = [
-        Row::new("breaker_ns", "<= 20"),
-        Row::new("window of 100 calls", ""),
-        Row::new("window of 50,000 calls", ""),
-        Row::new("bulkhead: enter and leave", ""),
         Row::new("clock: one reading", ""),
         Row::new("actix: bare send", ""),
         Row::new("call_ns", "<= 800"),
         Row::new("call, 64 at once", ""),
         Row::new("cache_hit_ns", "<= 150"),
+        Row::new("moka: bare get with a ttl", ""),
         Row::new("rejection_ns", "<= 100"),
     ];
     for _ in 0..options.rounds(ROUNDS) {
-        let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
-        breaker_ns.turns(20_000, |i| admit_and_record(&breaker, i));
-        hundred.turns(20_000, |i| admit_and_record(&small, i));
-        many.turns(20_000, |i| admit_and_record(&large, i));
-        bulkhead.turns(20_000, |_| {
-            if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
-                black_box(gate.leave(start));
-            }
-        });
-        clock.turns(20_000, |_| {
+        let [clock, send, call, at_once, hit, moka, rejection] = &mut rows;
+        clock.turns(4_000, |_| {
             black_box(Instant::now());
         });
-        send.round(5_000, |i| bare.send(Ping(i))).await;
-        call.round(5_000, |i| ready.send(Get(i))).await;
+        send.round(1_000, |i| bare.send(Ping(i))).await;
+        call.round(1_000, |i| ready.send(Get(i))).await;
         let began = Instant::now();
-        for _ in 0..50 {
-            futures(&ready).await;
+        for _ in 0..10 {
+            sixty_four(&ready).await;
         }
-        at_once.see(began.elapsed(), 50 * 64);
-        hit.round(5_000, |_| ready.send(Kept(1))).await;
-        rejection.round(5_000, |_| down.send(Down).fallback(|_| 7)).await;
+        at_once.see(began.elapsed(), 10 * 64);
+        hit.round(1_000, |_| ready.send(Kept(1))).await;
+        moka.turns(1_000, |_| {
+            black_box(cache.get(&black_box(1)));
+        });
+        rejection.round(1_000, |_| down.send(Down).fallback(|_| 7)).await;
     }
     runtime.drain().await;
-    let [_, hundred, many, _, _, send, ..] = &rows;
-    let (send, window_ratio) = (send.nanos, many.nanos / hundred.nanos);
-    let mut figures: Vec<_> =
-        rows.into_iter().map(|Row { name, goal, nanos }| Figure::new(name, nanos, "ns", goal)).collect();
-    for call in figures.iter_mut().filter(|figure| figure.name == "call_ns") {
-        *call = call.clone().beside("a bare actor's send", send);
-    }
-    figures.push(Figure::new("window_50k_ratio", window_ratio, "ratio", "1.0"));
-    figures
+    let [_, send, call, _, hit, moka, _] = &rows;
+    let (call, hit) = (
+        call.figure().beside("a bare actor's send", send.nanos),
+        hit.figure().beside("moka's bare get", moka.nanos),
+    );
+    let mut figures: Vec<_> = rows.iter().map(Row::figure).collect();
+    (figures[2], figures[4]) = (call, hit);
+    Ok(figures)
 }
 
 /// 64 calls at once.
-async fn futures(service: &Service<Ready>) {
+async fn sixty_four(service: &Service<Ready>) {
     let mut calls: Vec<_> = (0..64).map(|i| service.send(Get(i))).collect();
-    std::future::poll_fn(|context| {
-        calls.retain_mut(|call| std::pin::Pin::new(call).poll(context).is_pending());
-        if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    poll_fn(|context| {
+        calls.retain_mut(|call| Pin::new(call).poll(context).is_pending());
+        if calls.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

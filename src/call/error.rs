@@ -51,6 +51,8 @@ pub enum Reason {
         /// When the next one is due.
         retry_after: Duration,
     },
+    /// The settings have it refused on purpose: `faults.reject`.
+    Injected,
     /// The caller's deadline had passed before anything was sent.
     DeadlinePassed,
     /// The service's pool cannot be opened; it is tried again.
@@ -251,6 +253,7 @@ impl Reason {
             | Self::Shed
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
+            Self::Injected => "faults",
             Self::DeadlinePassed => "deadline",
             Self::Removed
             | Self::Draining
@@ -281,6 +284,7 @@ impl fmt::Display for Reason {
             Self::Rate { retry_after } => {
                 write!(f, "it is called more often than its rate allows; the next call is due in {retry_after:?}")
             }
+            Self::Injected => f.write_str("injected: `faults.reject` has it refused on purpose"),
             Self::DeadlinePassed => f.write_str(
                 "the caller's deadline had passed before it could be sent; nothing was asked of the downstream",
             ),

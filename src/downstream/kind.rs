@@ -1,6 +1,6 @@
 use std::{fmt, future::Future};
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Failure, OpenContext, OpenError, PoolFigures};
 
@@ -26,6 +26,16 @@ pub trait Downstream: Sized + 'static {
     /// enum, serde does not say which keys it knows, and all of them would be told to be unknown. Secrets are
     /// [`Secret`](crate::config::Secret)s; an `Option` is turned off by `false`, so it cannot hold a `bool`.
     type Settings: DeserializeOwned + PartialEq + Clone + Send + Sync + 'static;
+
+    /// The kind's own settings for [`Runtime::explain`](crate::Runtime::explain), in the shape that they are written in and
+    /// with their defaults; `settings` itself where its type serialises as it is read.
+    ///
+    /// Without it, `explain` shows what is written, and no defaults. It is a method and no bound on
+    /// [`Settings`](Self::Settings), for many are checked while they are read and cannot be written back; these say what
+    /// they can. Keys that are left out are shown where they are written; secrets serialise as references.
+    fn explain(settings: &Self::Settings) -> impl Serialize {
+        let _ = settings;
+    }
 
     /// Opens one shard's pool. Bounded by the service's `connect_timeout`.
     ///

@@ -2,13 +2,15 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Inner, kind::Owning};
+use super::{Inner, Override, kind::Owning};
 use crate::{
     call::Priority,
     downstream::{EndpointAddress, PoolFigures},
-    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
-    service::CallState,
-    telemetry::{Lookup, Outcome},
+    policy::{
+        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, latency::Quantiles,
+    },
+    service::{CallState, Injector},
+    telemetry::{Injected, Lookup, Outcome},
 };
 
 /// What a runtime is doing.
@@ -26,6 +28,8 @@ pub struct Snapshot {
     pub threads_stalled: u64,
     /// Events that slow listeners lost.
     pub events_dropped: u64,
+    /// Settings that code overrides, the oldest first.
+    pub overrides: Vec<Override>,
     /// The memory tier.
     pub cache: CacheSnapshot,
     /// Every service, by name.
@@ -62,6 +66,10 @@ pub struct ServiceSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Faults that are injected into all its calls but those with others, if any are.
+    pub faults: Option<FaultSettings>,
+    /// Faults injected so far.
+    pub injected: InjectedSnapshot,
     /// What is left of its retry budget, from 0 to 1.
     pub retry_budget: Option<f64>,
     /// Loads for the cache that are under way.
@@ -145,6 +153,21 @@ pub struct CallSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its own bulkhead, where it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Faults that are injected into it, its service's or its own.
+    pub faults: Option<FaultSettings>,
+}
+
+/// How many attempts suffered on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InjectedSnapshot {
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Attempts that were made later.
+    pub delayed: u64,
+    /// Attempts that got no answer.
+    pub hung: u64,
+    /// Attempts that were refused.
+    pub rejected: u64,
 }
 
 /// Quantiles of durations, in microseconds.
@@ -191,6 +214,7 @@ impl CallSnapshot {
 
 pub(super) fn take(inner: &Inner) -> Snapshot {
     let environment = &inner.environment;
+    let overrides = inner.in_force.lock().overrides();
     Snapshot {
         phase: environment.phase().word(),
         active: environment.active(),
@@ -198,6 +222,7 @@ pub(super) fn take(inner: &Inner) -> Snapshot {
         reloads_refused: environment.refused_reloads.get(),
         threads_stalled: environment.stalls.get(),
         events_dropped: environment.events.dropped(),
+        overrides,
         cache: CacheSnapshot {
             bytes: environment.memory.bytes(),
             max_bytes: environment.memory.capacity(),
@@ -222,6 +247,13 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         pool: owned.pool().as_ref().map(pool),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        faults: faults(&table.shared.faults),
+        injected: InjectedSnapshot {
+            failed: state.metrics.injections(Injected::Fail),
+            delayed: state.metrics.injections(Injected::Delay),
+            hung: state.metrics.injections(Injected::Hang),
+            rejected: state.metrics.injections(Injected::Reject),
+        },
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
         loads: state.flights.len(),
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
@@ -253,7 +285,12 @@ fn call(call: &CallState) -> CallSnapshot {
         latency: latency(call),
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
+        faults: faults(&call.faults),
     }
+}
+
+fn faults(injector: &Option<Arc<Injector>>) -> Option<FaultSettings> {
+    injector.as_ref().map(|injector| injector.faults.settings().clone())
 }
 
 fn latency(call: &CallState) -> LatencySnapshot {

@@ -8,7 +8,7 @@ use crate::{
     call::Priority,
     downstream::{Blame, Failure, PoolSettings},
     policy::{
-        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings,
+        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings, faults::FaultSettings,
         freshness::CacheSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
     },
     units::{ByteSize, duration},
@@ -33,6 +33,9 @@ pub struct RuntimeSettings {
     pub watchdog: Duration,
     /// Events that a slow listener may be behind. Default 1,024.
     pub event_buffer: usize,
+    /// Whether `faults` may be set: nowhere by default, so that a test's settings do no harm where they are not meant.
+    /// Other than the rest it counts at each reload too.
+    pub allow_faults: bool,
 }
 
 impl Default for RuntimeSettings {
@@ -44,6 +47,7 @@ impl Default for RuntimeSettings {
             concurrent_reopens: 2,
             watchdog: Duration::from_secs(1),
             event_buffer: 1024,
+            allow_faults: false,
         }
     }
 }
@@ -140,6 +144,8 @@ pub struct CallSettings {
     pub retry: Option<RetrySettings>,
     /// Kept replies, of calls that opted in.
     pub cache: Option<CacheSettings>,
+    /// Faults on purpose; off unless written, and refused unless `runtime.allow_faults` is on.
+    pub faults: Option<FaultSettings>,
     /// Which answers are failures, in the kind's own words.
     pub classify: Classify,
 }
@@ -157,6 +163,7 @@ impl Default for CallSettings {
             rate: None,
             retry: Some(RetrySettings::default()),
             cache: Some(CacheSettings::default()),
+            faults: None,
             classify: Classify::default(),
         }
     }

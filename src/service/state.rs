@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+    inject::Injector,
 };
 use crate::{
     cache::{Flights, Generation},
@@ -64,6 +65,7 @@ pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) faults: Option<Arc<Injector>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -77,6 +79,7 @@ pub(crate) struct CallState {
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
@@ -182,6 +185,11 @@ impl State {
         self.table.store(Arc::new(table));
     }
 
+    /// The calls that are known, and what their derives say.
+    pub(crate) fn made(&self) -> Vec<(&'static str, &'static str)> {
+        self.table().calls().map(|call| (call.name, call.derived)).collect()
+    }
+
     fn call_state(
         &self,
         table: &Table,
@@ -203,6 +211,7 @@ impl State {
             breaker: own.breaker,
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
+            faults: own.faults,
             budget: table.budget.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
@@ -281,6 +290,11 @@ impl Table {
         self.calls.values()
     }
 
+    /// Whether faults are injected into any call.
+    pub(crate) fn injects(&self) -> bool {
+        self.shared.faults.is_some() || self.calls().any(|call| call.faults.is_some())
+    }
+
     fn without_calls(&self) -> Self {
         Self {
             settings: self.settings.clone(),
@@ -318,7 +332,11 @@ impl ScopePolicies {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
             (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
         };
-        Self { breaker, gate, rate }
+        let faults = match before {
+            Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
+            _ => Injector::new(settings.faults.as_ref(), environment),
+        };
+        Self { breaker, gate, rate, faults }
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -366,7 +384,15 @@ impl ScopePolicies {
                 _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
             }
         };
-        Self { breaker, gate, rate }
+        let faults = if settings.faults == defaults.faults {
+            shared.faults.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                _ => Injector::new(settings.faults.as_ref(), &state.environment),
+            }
+        };
+        Self { breaker, gate, rate, faults }
     }
 }
 

@@ -59,6 +59,12 @@ pub const EVENTS_DROPPED: &str = "seawall.events.dropped";
 pub const CONTEXT_MISSING: &str = "seawall.context.missing";
 /// Gauge: how often settings were applied, the first time included.
 pub const CONFIG_GENERATION: &str = "seawall.config.generation";
+/// Gauge: overrides in force.
+pub const CONFIG_OVERRIDES: &str = "seawall.config.overrides";
+/// Gauge: 1 while faults are injected into a service or one of its calls. Labels: service.
+pub const FAULTS_ON: &str = "seawall.faults.on";
+/// Counter: faults injected. Labels: service, fault.
+pub const FAULTS_INJECTED: &str = "seawall.faults.injected";
 /// Counter: reloads that were refused.
 pub const CONFIG_RELOAD_FAILED: &str = "seawall.config.reload.failed";
 

@@ -10,6 +10,8 @@ mod cancel;
 mod defaults;
 mod drain;
 mod fallback;
+mod faults;
+mod overrides;
 mod pitfalls;
 mod reload;
 mod restart;

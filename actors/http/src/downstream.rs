@@ -6,6 +6,7 @@ use seawall::{
     call::Attempt,
     downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
 };
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
@@ -86,6 +87,10 @@ impl Downstream for Http {
     const POOLED: bool = true;
 
     type Settings = HttpSettings;
+
+    fn explain(settings: &HttpSettings) -> impl Serialize {
+        crate::explain::explain(settings)
+    }
 
     async fn open(settings: &HttpSettings, context: &OpenContext) -> Result<Self, OpenError> {
         let failed = |error: SetupError| OpenError::new(error.to_string());

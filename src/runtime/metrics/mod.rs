@@ -13,7 +13,8 @@ use crate::{
     policy::{breaker::State, latency::Histogram},
     service::CallState,
     telemetry::{
-        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Lookup, Outcome, REFUSING, Try, names,
+        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome, REFUSING, Try,
+        names,
     },
 };
 
@@ -44,6 +45,7 @@ fn walk(inner: &Inner, sink: &mut impl Sink) {
     sink.counter(names::THREAD_STALLED, &[], environment.stalls.get());
     sink.counter(names::EVENTS_DROPPED, &[], environment.events.dropped());
     sink.gauge(names::CONFIG_GENERATION, &[], environment.generation.get() as f64);
+    sink.gauge(names::CONFIG_OVERRIDES, &[], inner.in_force.lock().count() as f64);
     sink.counter(names::CONFIG_RELOAD_FAILED, &[], environment.refused_reloads.get());
     for owned in inner.services.read().values() {
         service(&**owned, sink);
@@ -92,6 +94,10 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     }
     for cause in Cause::ALL {
         sink.rare(names::RESTARTS, &[service, ("cause", cause.word())], metrics.restarts(cause));
+    }
+    sink.gauge(names::FAULTS_ON, &[service], f64::from(u8::from(table.injects())));
+    for fault in Injected::ALL {
+        sink.rare(names::FAULTS_INJECTED, &[service, ("fault", fault.word())], metrics.injections(fault));
     }
     for (index, policy) in REFUSING.into_iter().enumerate() {
         for (shadow, mode) in [(false, "enforce"), (true, "shadow")] {
