@@ -33,6 +33,7 @@ mod resolve;
 mod service;
 mod settings;
 mod shard;
+mod spares;
 mod stats;
 mod stream;
 mod target;

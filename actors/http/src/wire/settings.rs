@@ -17,6 +17,8 @@ pub(crate) struct WireSettings {
     pub(crate) connect_timeout: Duration,
     /// The largest head of an answer. 64 KiB by default.
     pub(crate) max_header: ByteSize,
+    /// How many idle connections there are at least, over all threads that have any. None by default.
+    pub(crate) min_idle: usize,
     /// How many idle connections a thread keeps at most. 20 by default.
     pub(crate) max_idle: usize,
     /// How long a connection may be idle. 30 s by default.
@@ -33,6 +35,7 @@ impl WireSettings {
             tls: TlsSettings::default(),
             connect_timeout: Duration::from_secs(2),
             max_header: ByteSize::kib(64),
+            min_idle: 0,
             max_idle: 20,
             idle_timeout: Duration::from_secs(30),
             lifetime: Duration::from_secs(30 * 60),

@@ -71,11 +71,10 @@ pub(super) enum Socket {
 impl WireStream {
     /// A new connection, lent to the exchange inside which this is called.
     pub(super) fn new(socket: Socket, permit: Permit, shard: &Rc<Shard>) -> Self {
-        shard.opened();
-        Self::lent(Open { socket, opened: Instant::now(), shard: shard.clone(), _permit: permit }, false)
+        Self::lent(Open::new(socket, permit, shard), false)
     }
 
-    /// A connection that another request of this thread has done with.
+    /// A connection that another request of this thread has done with, or that was made before any asked for it.
     pub(super) fn passed_on(open: Open) -> Self {
         Self::lent(open, true)
     }
@@ -348,12 +347,26 @@ impl Socket {
 }
 
 impl Open {
-    /// Whether a connection that is passed on can take no request: what awc asks of those in its pool.
-    pub(super) fn is_spent(&mut self) -> bool {
+    pub(super) fn new(socket: Socket, permit: Permit, shard: &Rc<Shard>) -> Self {
+        shard.opened();
+        Self { socket, opened: Instant::now(), shard: shard.clone(), _permit: permit }
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Whether it has ended while nobody used it, or received what nobody asked for; if not, the caller is woken when it
+    /// does.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        let cx = &mut Context::from_waker(Waker::noop());
-        self.socket.is_spent() || Pin::new(&mut self.socket).poll_read(cx, &mut byte).is_ready()
+        Pin::new(&mut self.socket).poll_read(cx, &mut byte).map(|_| ())
+    }
+
+    /// Whether a connection that is passed on can take no request: what awc asks of those in its pool.
+    pub(super) fn is_spent(&mut self) -> bool {
+        self.socket.is_spent() || self.poll_ended(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 }
 
