@@ -24,19 +24,22 @@ pub(crate) struct Entry {
 
 /// The memory tier: one for the process, whatever the number of services, bounded by bytes.
 pub(crate) struct Memory {
-    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded, Evictions>,
-    evictions: Evictions,
+    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded, HandOut>,
+    evictions: AtomicU64,
 }
 
-/// Counts the replies that had to make room.
-#[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
+/// What had to go, for its key's new reply or to make room: a reply's `Drop` is its user's code, and runs under no lock.
+pub(crate) type Displaced = Vec<(Box<[u8]>, Entry)>;
 
-impl Lifecycle<Box<[u8]>, Entry> for Evictions {
-    type RequestState = ();
+/// Hands out what has to go, in place of dropping it under the cache's lock.
+#[derive(Clone)]
+struct HandOut;
 
-    fn on_evict(&self, (): &mut (), _: Box<[u8]>, _: Entry) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+impl Lifecycle<Box<[u8]>, Entry> for HandOut {
+    type RequestState = Displaced;
+
+    fn on_evict(&self, displaced: &mut Displaced, key: Box<[u8]>, entry: Entry) {
+        displaced.push((key, entry));
     }
 }
 
@@ -59,10 +62,9 @@ impl Memory {
     /// A tier of at most `capacity`. `seed` keeps strangers from choosing keys that collide.
     pub(crate) fn new(capacity: ByteSize, seed: u64) -> Self {
         let typical = usize::try_from(capacity.get() / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
-        let evictions = Evictions::default();
         Self {
-            entries: Cache::with(typical, capacity.get(), ByBytes, Seeded(seed), evictions.clone()),
-            evictions,
+            entries: Cache::with(typical, capacity.get(), ByBytes, Seeded(seed), HandOut),
+            evictions: AtomicU64::new(0),
         }
     }
 
@@ -70,17 +72,24 @@ impl Memory {
         self.entries.get(key)
     }
 
-    pub(crate) fn insert(&self, key: Box<[u8]>, entry: Entry) {
-        self.entries.insert(key, entry);
+    #[must_use = "what had to go is to be dropped where no lock is held"]
+    pub(crate) fn insert(&self, key: &[u8], entry: Entry) -> Displaced {
+        let mut displaced = Displaced::new();
+        self.entries.insert_with_lifecycle(key.into(), entry, &mut displaced);
+        // What its own key held before made no room.
+        let evicted = displaced.iter().filter(|(other, _)| **other != *key).count();
+        self.evictions.fetch_add(evicted as u64, Ordering::Relaxed);
+        displaced
     }
 
-    pub(crate) fn remove(&self, key: &[u8]) {
-        self.entries.remove(key);
+    #[must_use = "what had to go is to be dropped where no lock is held"]
+    pub(crate) fn remove(&self, key: &[u8]) -> Displaced {
+        self.entries.remove(key).into_iter().collect()
     }
 
     /// Replies that had to make room for others so far.
     pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.0.load(Ordering::Relaxed)
+        self.evictions.load(Ordering::Relaxed)
     }
 
     /// Bytes held, as far as they are known.

@@ -16,11 +16,12 @@ use super::{
     pipeline::{self, Plan, Reply},
 };
 use crate::{
-    cache::{Entry, Flight, Joined, Partition, with_key},
+    cache::{Displaced, Entry, Flight, Joined, Partition, with_key},
     call::{Answer, Call, CallError, Context, Origin, Reason, Sharing, TagWriter},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::freshness::{CacheSettings, Freshness, Per, Verdict},
     telemetry::Lookup,
+    units::Tick,
 };
 
 /// What a look-up found.
@@ -99,7 +100,7 @@ fn judge<D: Downstream, R: 'static>(
     let memory = &service.state.environment.memory;
     let Some(entry) = memory.get(key) else { return Looked::Miss { key: key.into(), stale: None } };
     if !service.state.is_current(state, entry.tags.as_deref(), entry.loaded) {
-        memory.remove(key);
+        drop(memory.remove(key));
         return Looked::Miss { key: key.into(), stale: None };
     }
     let verdict = entry.freshness.judge(plan.started);
@@ -116,7 +117,7 @@ fn judge<D: Downstream, R: 'static>(
         }
         Verdict::StaleIfError => Looked::Miss { key: key.into(), stale: Some(Stale { entry }) },
         Verdict::Gone => {
-            memory.remove(key);
+            drop(memory.remove(key));
             Looked::Miss { key: key.into(), stale: None }
         }
     }
@@ -241,6 +242,7 @@ fn start<D: Downstream, C: Call<D>>(
         service: Arc::clone(service),
         state: Arc::clone(state),
         key,
+        began: plan.started,
         flight,
         landed: AtomicBool::new(false),
     };
@@ -257,6 +259,7 @@ struct Landing<D: Downstream> {
     service: Arc<Shared<D>>,
     state: Arc<CallState>,
     key: Box<[u8]>,
+    began: Tick,
     flight: Arc<Flight>,
     landed: AtomicBool,
 }
@@ -276,12 +279,26 @@ impl<D: Downstream> Landing<D> {
 
     fn land(&self, outcome: Result<Entry, CallError>) {
         self.landed.store(true, Ordering::Relaxed);
+        self.service.state.flights.land(&self.key, &self.flight, outcome, |outcome| self.store(outcome));
+    }
+
+    /// Keeps a load's outcome, where it may be kept.
+    fn store(&self, outcome: &Result<Entry, CallError>) -> Displaced {
+        let memory = &self.state.environment.memory;
         let largest = self.state.settings.cache.as_ref().map_or(0, |cache| cache.max_entry.get());
-        self.service.state.flights.land(&self.key, &self.flight, outcome, |entry| {
-            if entry.bytes <= largest {
-                self.state.environment.memory.insert(self.key.clone(), entry.clone());
+        match outcome {
+            Ok(entry)
+                if entry.bytes <= largest
+                    && self.service.state.is_settled(entry.tags.as_deref(), self.began) =>
+            {
+                memory.insert(&self.key, entry.clone())
             }
-        });
+            // What was kept before is out of date, or nobody knows.
+            Ok(_) => memory.remove(&self.key),
+            // It was asked for, and is not there any more, or not for everybody: it does not come back as a stale reply.
+            Err(error) if !error.blame().allows_fallback() => memory.remove(&self.key),
+            Err(_) => Displaced::new(),
+        }
     }
 }
 

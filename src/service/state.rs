@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) flights: Flights,
     /// Everything of this service that was loaded before is void.
     cleared: AtomicU64,
+    /// Until when a write that voided all of it may still be changing it.
+    unsettled: AtomicU64,
     /// Calls sent with `do_send` that have not ended.
     pub(crate) unanswered: AtomicUsize,
     /// Seats whose shards failed more often than is borne.
@@ -115,6 +117,7 @@ impl State {
             metrics: Arc::default(),
             flights: Flights::default(),
             cleared: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
@@ -216,6 +219,11 @@ impl State {
         self.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
     }
 
+    /// Lets nothing of this service be kept whose load begins before this.
+    pub(crate) fn unsettle(&self, until: Tick) {
+        self.unsettled.fetch_max(until.as_nanos(), Ordering::AcqRel);
+    }
+
     /// Sends all who wait at its gates away.
     pub(crate) fn flush(&self) {
         let table = self.table();
@@ -269,6 +277,12 @@ impl State {
         self.cleared.load(Ordering::Acquire) <= loaded.get()
             && call.kept.cleared.load(Ordering::Acquire) <= loaded.get()
             && tags.is_none_or(|tags| self.environment.generations.is_current(tags, loaded))
+    }
+
+    /// Whether something with these tags, whose load began then, may be kept.
+    pub(crate) fn is_settled(&self, tags: Option<&[u64]>, began: Tick) -> bool {
+        self.unsettled.load(Ordering::Acquire) <= began.as_nanos()
+            && tags.is_none_or(|tags| self.environment.generations.is_settled(tags, began))
     }
 }
 

@@ -16,4 +16,5 @@ mod restart;
 mod retry;
 mod review;
 mod telemetry;
+mod unknown_write;
 mod user_code;
