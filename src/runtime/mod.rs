@@ -22,7 +22,9 @@ pub use builder::{Builder, StartError};
 pub use drain::Drained;
 pub use mock::mock;
 pub use reload::{ReloadError, Reloaded};
-pub use snapshot::{CacheSnapshot, CallSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot};
+pub use snapshot::{
+    CacheSnapshot, CallSnapshot, HedgeSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot,
+};
 
 use crate::{
     config::Explanation,

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use crate::{
     config::{ConfigErrors, Scope},
+    policy::hedge::Delay,
     service::{CallSettings, ServiceSettings},
 };
 
 /// The most connections, or pools, that settings may ask for at once: more is a mistake, and no semaphore counts it.
 pub(super) const MOST_CONNECTIONS: usize = 1 << 20;
+
+/// The most hedges that one call may have under way.
+const MOST_HEDGES: u32 = 10;
 
 /// What a service's settings must not say.
 pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
@@ -96,6 +100,17 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
     }
     if let Some(retry) = &settings.retry {
         at_most(scope, errors, ("retry.backoff", retry.backoff), ("retry.backoff_max", retry.backoff_max));
+    }
+    if let Some(hedge) = &settings.hedge {
+        if hedge.delay == Delay::Fixed(Duration::ZERO) {
+            let message = "it must be longer than 0s: every call would be made twice";
+            scope.error(errors, "hedge.delay", message);
+        }
+        if hedge.attempts == 0 || hedge.attempts > MOST_HEDGES {
+            let message =
+                format!("a call is hedged from 1 to {MOST_HEDGES} times; `hedge = false` for never");
+            scope.error(errors, "hedge.attempts", message);
+        }
     }
     if let Some(breaker) = &settings.breaker {
         if breaker.buckets == 0 || breaker.buckets > 1000 {

@@ -8,7 +8,7 @@ use crate::{
     downstream::EndpointAddress,
     policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
     service::CallState,
-    telemetry::{Lookup, Outcome},
+    telemetry::{AttemptResult, Lookup, Outcome, Try},
 };
 
 /// What a runtime is doing.
@@ -110,12 +110,25 @@ pub struct CallSnapshot {
     pub loads: u64,
     /// Callers who waited for another's load.
     pub coalesced: u64,
+    /// Its hedges, where it is hedged.
+    pub hedge: Option<HedgeSnapshot>,
     /// How long its calls took.
     pub latency: LatencySnapshot,
     /// Its own breaker, where it has one.
     pub breaker: Option<BreakerSnapshot>,
     /// Its own bulkhead, where it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+}
+
+/// What became of a call's hedges.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HedgeSnapshot {
+    /// How long an attempt may take before it is hedged, in microseconds; `None` while too few were measured to tell.
+    pub delay_us: Option<u64>,
+    /// Hedges that ended, however they did.
+    pub sent: u64,
+    /// Those whose answer came first.
+    pub won: u64,
 }
 
 /// Quantiles of durations, in microseconds.
@@ -220,6 +233,11 @@ fn call(call: &CallState) -> CallSnapshot {
         misses: metrics.lookups(Lookup::Miss),
         loads: metrics.loads.get(),
         coalesced: metrics.coalesced.get(),
+        hedge: call.hedge.as_ref().map(|hedge| HedgeSnapshot {
+            delay_us: hedge.delay(now).map(|delay| delay.as_micros() as u64),
+            sent: AttemptResult::ALL.into_iter().map(|result| metrics.attempts(Try::Hedge, result)).sum(),
+            won: metrics.attempts(Try::Hedge, AttemptResult::Success),
+        }),
         latency: latency(call),
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),

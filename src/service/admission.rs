@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::CallState;
 use crate::{
     call::Priority,
-    downstream::{Blame, Failure},
+    downstream::{Blame, Failure, Symptom},
     policy::{Mode, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
@@ -23,8 +23,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// Nothing is held yet.
-    pub(crate) fn new(call: &Arc<CallState>, number: u32, now: Tick) -> Self {
-        let which = if number > 1 { Try::Retry } else { Try::First };
+    pub(crate) fn new(call: &Arc<CallState>, which: Try, now: Tick) -> Self {
         Self { call: Arc::clone(call), permit: None, held: [false; 2], which, started: now, open: false }
     }
 
@@ -90,6 +89,16 @@ impl Admission {
         }
         if std::mem::take(&mut self.open) {
             self.call.metrics().attempted(self.which, result, elapsed);
+            if let (Some(hedge), Try::First) = (&self.call.hedge, self.which) {
+                let failure = outcome.as_ref().err().and_then(Option::as_ref);
+                match (result, failure.map(Failure::looked_like)) {
+                    (AttemptResult::Success, _) | (_, Some(Symptom::Timeout(_))) => {
+                        hedge.record(elapsed, now);
+                    }
+                    (AttemptResult::Cancelled, _) => hedge.record_cut_off(elapsed, now),
+                    _ => {}
+                }
+            }
         }
     }
 }

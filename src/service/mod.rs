@@ -11,6 +11,7 @@ mod func;
 mod gate;
 mod guard;
 mod handle;
+mod hedge;
 mod invalidation;
 mod load;
 mod pipeline;

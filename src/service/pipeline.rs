@@ -5,7 +5,7 @@
 //! cache       a hit ends here
 //! breaker     a look: open ends here, before anything is allocated
 //! coalesce    a load of the same key under way: wait for it            (load.rs)
-//! attempts    first try and retries, each by itself:
+//! attempts    first try, its hedges (hedge.rs), and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
 //!   bulkhead  a place, or a bounded wait for one
@@ -15,7 +15,14 @@
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
 //! ```
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::Span;
@@ -24,6 +31,7 @@ use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    hedge,
     invalidation::Invalidation,
     seat::Dispatch,
 };
@@ -31,6 +39,7 @@ use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::retry::{self, Decision},
+    telemetry::Try,
     units::Tick,
 };
 
@@ -123,10 +132,18 @@ const RESENDS: u32 = 8;
 const RESEND_PAUSE: Duration = Duration::from_millis(1);
 
 /// A call's place among its equals at each of its gates, which count by themselves.
-type Ranks = [Option<u64>; 2];
+pub(super) type Ranks = [Option<u64>; 2];
+
+/// Which attempt of its call one is.
+pub(super) struct Trial<'a> {
+    pub(super) number: u32,
+    pub(super) which: Try,
+    /// Told the moment at which it is under way, for who wants to know.
+    pub(super) begun: Option<&'a AtomicU64>,
+}
 
 /// How an attempt ended that gave no reply.
-enum Ended {
+pub(super) enum Ended {
     /// It was refused before it was sent.
     Refused(Reason),
     /// It failed.
@@ -141,7 +158,7 @@ pub(crate) struct Reply<R> {
     pub(crate) bytes: usize,
 }
 
-/// First try and retries.
+/// First try, its hedges, and retries.
 pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
@@ -154,12 +171,21 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     if let Some(budget) = &state.budget {
         budget.deposit(plan.started);
     }
-    let (mut number, mut resends, mut ranks) = (1, 0, Ranks::default());
+    let (mut number, mut hedges, mut resends, mut ranks) = (1, 0, 0, Ranks::default());
     // The first try begins with the call: where nobody waits, its clock is read twice less, of 16 ns each.
     let mut begins = plan.started;
     loop {
         Span::current().record("seawall.attempts", number);
-        let failure = match attempt(service, state, call, plan, number, begins, &mut ranks).await {
+        let ended = if state.hedge.is_some() && number == 1 && idempotent && !retried {
+            // In a box, so that the many calls that are not hedged need no room for it.
+            let race = hedge::race(service, state, call, plan, begins, &mut ranks, &mut hedges);
+            Box::pin(race).await
+        } else {
+            let which = if number > 1 { Try::Retry } else { Try::First };
+            let trial = Trial { number: number + hedges, which, begun: None };
+            attempt(service, state, call, plan, trial, begins, &mut ranks).await
+        };
+        let failure = match ended {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
@@ -188,21 +214,23 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
                 },
                 environment.random(),
             ),
-            _ => return Err(state.gave_up(number, failure, plan)),
+            _ => return Err(state.gave_up(number + hedges, failure, plan)),
         };
-        let Decision::After(wait) = decision else { return Err(state.gave_up(number, failure, plan)) };
+        let Decision::After(wait) = decision else {
+            return Err(state.gave_up(number + hedges, failure, plan));
+        };
         if let Some(budget) = &state.budget
             && !budget.withdraw(now)
         {
             state.budget_spent();
-            return Err(state.gave_up(number, failure, plan));
+            return Err(state.gave_up(number + hedges, failure, plan));
         }
         if !wait.is_zero() {
             let stopped = pin!(environment.stopped());
             let slept = pin!(sleep_until(environment.instant(now.after(wait))));
             if let futures_util::future::Either::Right(_) = futures_util::future::select(slept, stopped).await
             {
-                return Err(state.gave_up(number, failure, plan));
+                return Err(state.gave_up(number + hedges, failure, plan));
             }
         }
         number += 1;
@@ -211,12 +239,12 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
 }
 
 /// One attempt: through the policies, to the shard, and back. `now` is when it begins.
-async fn attempt<D: Downstream, C: Call<D>>(
+pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     call: &Arc<C>,
     plan: &Plan,
-    number: u32,
+    trial: Trial<'_>,
     now: Tick,
     ranks: &mut Ranks,
 ) -> Result<Reply<C::Reply>, Ended> {
@@ -228,7 +256,8 @@ async fn attempt<D: Downstream, C: Call<D>>(
         breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
     }
 
-    let mut admission = Admission::new(state, number, now);
+    let Trial { number, which, begun } = trial;
+    let mut admission = Admission::new(state, which, now);
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         if let Some(gate) = gate
@@ -241,6 +270,9 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let waited = ranks.iter().any(Option::is_some);
     let now = if waited { environment.now() } else { now };
     admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+    if let Some(begun) = begun {
+        begun.store(now.as_nanos().max(1), Ordering::Release);
+    }
 
     let deadline = match state.settings.attempt_timeout {
         Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),

@@ -9,7 +9,8 @@ use crate::{
     downstream::{Blame, Failure, PoolSettings},
     policy::{
         breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings,
-        freshness::CacheSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
+        freshness::CacheSettings, hedge::HedgeSettings, rate::RateSettings, restart::RestartSettings,
+        retry::RetrySettings,
     },
     units::{ByteSize, duration},
 };
@@ -138,6 +139,8 @@ pub struct CallSettings {
     pub rate: Option<RateSettings>,
     /// Further attempts.
     pub retry: Option<RetrySettings>,
+    /// Second attempts at what takes long; off unless written.
+    pub hedge: Option<HedgeSettings>,
     /// Kept replies, of calls that opted in.
     pub cache: Option<CacheSettings>,
     /// Which answers are failures, in the kind's own words.
@@ -156,6 +159,7 @@ impl Default for CallSettings {
             bulkhead: Some(BulkheadSettings::default()),
             rate: None,
             retry: Some(RetrySettings::default()),
+            hedge: None,
             cache: Some(CacheSettings::default()),
             classify: Classify::default(),
         }

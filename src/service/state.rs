@@ -22,7 +22,7 @@ use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, rate::Rate},
+    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -80,6 +80,8 @@ pub(crate) struct CallState {
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
+    /// Always the call's own: what is late for one is not for another.
+    pub(crate) hedge: Option<Arc<Hedge>>,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
@@ -198,9 +200,14 @@ impl State {
             (Some(own), Some(shared)) => !Arc::ptr_eq(own, shared),
             (own, _) => own.is_some(),
         };
+        let hedge = match before {
+            Some((before, _)) if before.settings.hedge == settings.hedge => before.hedge.clone(),
+            _ => settings.hedge.clone().map(|new| Arc::new(Hedge::new(new))),
+        };
         CallState {
             name,
             own_breaker,
+            hedge,
             derived,
             service: Arc::clone(&self.name),
             breaker: own.breaker,

@@ -86,15 +86,17 @@ impl Outcome {
 pub(crate) enum Try {
     First,
     Retry,
+    Hedge,
 }
 
 impl Try {
-    pub(crate) const ALL: [Self; 2] = [Self::First, Self::Retry];
+    pub(crate) const ALL: [Self; 3] = [Self::First, Self::Retry, Self::Hedge];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::First => "first",
             Self::Retry => "retry",
+            Self::Hedge => "hedge",
         }
     }
 }
@@ -223,6 +225,11 @@ impl CallMetrics {
             .filter_map(|priority| self.duration(outcome, priority))
             .map(Histogram::count)
             .sum()
+    }
+
+    /// Attempts of this try that ended so.
+    pub(crate) fn attempts(&self, which: Try, result: AttemptResult) -> u64 {
+        self.attempt_duration(which, result).map_or(0, Histogram::count)
     }
 
     /// All attempts, however they ended.

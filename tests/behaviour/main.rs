@@ -10,6 +10,7 @@ mod cancel;
 mod defaults;
 mod drain;
 mod fallback;
+mod hedge;
 mod pitfalls;
 mod reload;
 mod restart;

@@ -50,6 +50,7 @@ fn whole_service() {
         services.users.health.failures = 3  # built-in default
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default
+        services.users.hedge = false  # built-in default
         services.users.kind = "vault"  # settings:2:1
         services.users.max_timeout = "1m"  # built-in default
         services.users.on_cancel = "auto"  # built-in default

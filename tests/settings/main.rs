@@ -12,5 +12,6 @@ mod pitfalls;
 mod rubbish;
 mod secrets;
 mod syntax;
+mod tail;
 mod types;
 mod variables;

@@ -1,0 +1,35 @@
+//! Settings of what is asked twice.
+
+use insta::assert_snapshot;
+
+use crate::support::{explained, users_refused};
+
+#[test]
+fn hedges_at_once_and_without_end() {
+    assert_snapshot!(users_refused("hedge = { delay = \"0s\", attempts = 11 }"), @r#"
+        the settings have 2 errors
+        error: it must be longer than 0s: every call would be made twice
+          --> settings:5:11: services.users.hedge.delay
+        error: a call is hedged from 1 to 10 times; `hedge = false` for never
+          --> settings:5:25: services.users.hedge.attempts
+        "#);
+}
+
+#[test]
+fn delays_that_are_none() {
+    for delay in ["\"p100\"", "\"soon\"", "50"] {
+        let told = users_refused(&format!("hedge = {{ delay = {delay} }}"));
+        let wanted = "wanted a quantile from \"p50\" to \"p99.9\", or a duration with its unit, such as \"50ms\"\n  \
+                      --> settings:5:11: services.users.hedge.delay";
+        assert!(told.contains(wanted), "{told}");
+    }
+}
+
+#[test]
+fn a_hedge_is_explained_as_it_was_written() {
+    assert_snapshot!(explained("hedge = { delay = \"p99\" }", &["hedge"]), @r#"
+        services.users.hedge.attempts = 1  # built-in default
+        services.users.hedge.delay = "p99"  # settings:5:11
+        services.users.hedge.minimum_delay = "10ms"  # built-in default
+        "#);
+}
