@@ -2,7 +2,7 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use crate::{
     downstream::{Blame, Failure, OpenError, Reached, Stage},
-    policy::breaker,
+    policy::{breaker, throttle::Throttled},
 };
 
 /// Why a call has no answer. Cloning is cheap, since all who waited for one load get the same error.
@@ -51,6 +51,8 @@ pub enum Reason {
         /// When the next one is due.
         retry_after: Duration,
     },
+    /// The downstream sheds load, and the call was among those that are not sent to it.
+    Throttled(Throttled),
     /// The caller's deadline had passed before anything was sent.
     DeadlinePassed,
     /// The service's pool cannot be opened; it is tried again.
@@ -163,6 +165,7 @@ impl CallError {
         match self {
             Self::Rejected(rejected) => match &rejected.reason {
                 Reason::Breaker(open) => Some(open.retry_after),
+                Reason::Throttled(throttled) => Some(throttled.retry_after),
                 Reason::Rate { retry_after }
                 | Reason::Unavailable { retry_after, .. }
                 | Reason::ServiceFailed { retry_after, .. } => Some(*retry_after),
@@ -238,6 +241,7 @@ impl Reason {
     fn blame(&self) -> Blame {
         match self {
             Self::Breaker(_) | Self::Unavailable { .. } | Self::ServiceFailed { .. } => Blame::Downstream,
+            Self::Throttled(_) => Blame::Overload,
             _ => Blame::Local,
         }
     }
@@ -251,6 +255,7 @@ impl Reason {
             | Self::Shed
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
+            Self::Throttled(_) => "throttle",
             Self::DeadlinePassed => "deadline",
             Self::Removed
             | Self::Draining
@@ -281,6 +286,7 @@ impl fmt::Display for Reason {
             Self::Rate { retry_after } => {
                 write!(f, "it is called more often than its rate allows; the next call is due in {retry_after:?}")
             }
+            Self::Throttled(throttled) => write!(f, "{throttled}"),
             Self::DeadlinePassed => f.write_str(
                 "the caller's deadline had passed before it could be sent; nothing was asked of the downstream",
             ),

@@ -16,6 +16,7 @@ pub mod rate;
 pub mod recent;
 pub mod restart;
 pub mod retry;
+pub mod throttle;
 pub mod window;
 
 pub use mode::Mode;

@@ -6,6 +6,7 @@ use crate::{
     config::{ConfigErrors, Scope},
     policy::hedge::Delay,
     service::{CallSettings, ServiceSettings},
+    units::Ratio,
 };
 
 /// The most connections, or pools, that settings may ask for at once: more is a mistake, and no semaphore counts it.
@@ -100,6 +101,20 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
     }
     if let Some(retry) = &settings.retry {
         at_most(scope, errors, ("retry.backoff", retry.backoff), ("retry.backoff_max", retry.backoff_max));
+    }
+    if let Some(throttle) = &settings.throttle {
+        if !throttle.factor.is_finite() || throttle.factor < 1.0 {
+            let message =
+                "it must be at least 1: below that, calls are refused of which the downstream takes all";
+            scope.error(errors, "throttle.factor", message);
+        }
+        if throttle.window.is_zero() {
+            scope.error(errors, "throttle.window", "it must be longer than 0s");
+        }
+        if throttle.max_rejected == Ratio::NONE {
+            let message = "with 0% it refuses nothing; `throttle = false` turns it off";
+            scope.error(errors, "throttle.max_rejected", message);
+        }
     }
     if let Some(hedge) = &settings.hedge {
         if hedge.delay == Delay::Fixed(Duration::ZERO) {

@@ -6,8 +6,10 @@ use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
     downstream::EndpointAddress,
-    policy::{breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles},
-    service::CallState,
+    policy::{
+        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles, throttle::ThrottleSnapshot,
+    },
+    service::{CallState, ScopePolicies},
     telemetry::{AttemptResult, Lookup, Outcome, Try},
 };
 
@@ -60,6 +62,8 @@ pub struct ServiceSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Its throttle, if it has one.
+    pub throttle: Option<ThrottleSnapshot>,
     /// What is left of its retry budget, from 0 to 1.
     pub retry_budget: Option<f64>,
     /// Loads for the cache that are under way.
@@ -118,6 +122,8 @@ pub struct CallSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its own bulkhead, where it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Its own throttle, where it has one.
+    pub throttle: Option<ThrottleSnapshot>,
 }
 
 /// What became of a call's hedges.
@@ -195,7 +201,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
     let state = owned.state();
     let now = state.environment.now();
     let table = state.table();
-    let mut calls: Vec<_> = table.calls().map(|call| self::call(call)).collect();
+    let mut calls: Vec<_> = table.calls().map(|call| self::call(call, &table.shared)).collect();
     calls.sort_unstable_by_key(|call| call.name);
     ServiceSnapshot {
         name: Arc::clone(&state.name),
@@ -205,6 +211,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        throttle: table.shared.throttle.as_ref().map(|throttle| throttle.snapshot(now)),
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
         loads: state.flights.len(),
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
@@ -213,12 +220,16 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
     }
 }
 
-fn call(call: &CallState) -> CallSnapshot {
+fn call(call: &CallState, shared: &ScopePolicies) -> CallSnapshot {
     let metrics = call.metrics();
     let now = call.environment.now();
     let [fresh, cached, stale, fallback, error, timeout, rejected, cancelled] =
         Outcome::ALL.map(|outcome| metrics.count(outcome));
     let own = call.has_own_breaker().then_some(call.breaker.as_ref()).flatten();
+    let throttle = call.throttle.as_ref().filter(|own| {
+        let shared = shared.throttle.as_ref();
+        shared.is_none_or(|shared| !Arc::ptr_eq(own, shared))
+    });
     CallSnapshot {
         name: call.name,
         fresh,
@@ -241,6 +252,7 @@ fn call(call: &CallState) -> CallSnapshot {
         latency: latency(call),
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
+        throttle: throttle.map(|throttle| throttle.snapshot(now)),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Admission {
     /// Which of the call's gates it passed.
     held: [bool; 2],
     which: Try,
+    /// The priority that its outcome tells the throttle of, where it does.
+    counts: Option<Priority>,
     started: Tick,
     open: bool,
 }
@@ -24,7 +26,20 @@ pub(crate) struct Admission {
 impl Admission {
     /// Nothing is held yet.
     pub(crate) fn new(call: &Arc<CallState>, which: Try, now: Tick) -> Self {
-        Self { call: Arc::clone(call), permit: None, held: [false; 2], which, started: now, open: false }
+        Self {
+            call: Arc::clone(call),
+            permit: None,
+            held: [false; 2],
+            which,
+            counts: None,
+            started: now,
+            open: false,
+        }
+    }
+
+    /// Tells the throttle what becomes of the attempt.
+    pub(crate) fn counts_as(&mut self, priority: Priority) {
+        self.counts = Some(priority);
     }
 
     /// Holds a place in the call's gate of this number.
@@ -89,6 +104,13 @@ impl Admission {
         }
         if std::mem::take(&mut self.open) {
             self.call.metrics().attempted(self.which, result, elapsed);
+            if let (Some(throttle), Some(priority)) = (&self.call.throttle, self.counts) {
+                match outcome {
+                    Ok(()) => throttle.record(priority as usize, None, now),
+                    Err(Some(failure)) => throttle.record(priority as usize, Some(failure.blame()), now),
+                    Err(None) => {}
+                }
+            }
             if let (Some(hedge), Try::First) = (&self.call.hedge, self.which) {
                 let failure = outcome.as_ref().err().and_then(Option::as_ref);
                 match (result, failure.map(Failure::looked_like)) {

@@ -2,7 +2,7 @@
 //!
 //! A hedge is an attempt like any other: it asks breaker, bulkhead and rate by itself, and has a permit of its own, which
 //! ends as cancelled, and says nothing about the downstream, if it loses. It differs in when it is not made at all: where
-//! the downstream may be ill (its breaker is not closed), where it would have to wait (the bulkhead has no free place: it
+//! the downstream may be ill (its breaker is not closed) or sheds load, where it would have to wait (the bulkhead has no free place: it
 //! would take one from a first try), and where the budget that it shares with retries is spent.
 //!
 //! ```text
@@ -136,8 +136,9 @@ impl CallState {
     /// Whether a hedge may be made now; if so, it has been paid for.
     fn may_hedge(&self, now: Tick) -> bool {
         let is_well = self.breaker.as_ref().is_none_or(|breaker| breaker.is_closed());
+        let is_shedding = self.throttle.as_ref().is_some_and(|throttle| throttle.is_shedding(now));
         let has_room = self.gates.iter().flatten().all(|gate| gate.has_room());
-        if !is_well || !has_room {
+        if !is_well || is_shedding || !has_room {
             return false;
         }
         let paid = self.budget.as_ref().is_none_or(|budget| budget.withdraw(now));

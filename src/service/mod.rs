@@ -23,6 +23,7 @@ mod settings;
 mod shard;
 mod state;
 mod threads;
+mod throttling;
 
 pub use func::{Func, Run};
 pub use handle::Service;
@@ -39,5 +40,5 @@ pub(crate) use handle::{Opening, Shared};
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
-pub(crate) use state::{CallState, State};
+pub(crate) use state::{CallState, ScopePolicies, State};
 pub(crate) use threads::{Lanes, Place, leave_seat, place, thread_name};

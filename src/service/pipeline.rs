@@ -8,6 +8,7 @@
 //! attempts    first try, its hedges (hedge.rs), and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   throttle  where the downstream sheds load: by chance, end here     (throttling.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -257,7 +258,15 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     }
 
     let Trial { number, which, begun } = trial;
+    let counts = match &state.throttle {
+        Some(throttle) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
+        None => false,
+    };
+
     let mut admission = Admission::new(state, which, now);
+    if counts {
+        admission.counts_as(plan.priority);
+    }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         if let Some(gate) = gate

@@ -10,7 +10,7 @@ use crate::{
     policy::{
         breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings,
         freshness::CacheSettings, hedge::HedgeSettings, rate::RateSettings, restart::RestartSettings,
-        retry::RetrySettings,
+        retry::RetrySettings, throttle::ThrottleSettings,
     },
     units::{ByteSize, duration},
 };
@@ -137,6 +137,8 @@ pub struct CallSettings {
     pub bulkhead: Option<BulkheadSettings>,
     /// Calls in a time; off unless written.
     pub rate: Option<RateSettings>,
+    /// Calls refused because the downstream sheds load; off unless written.
+    pub throttle: Option<ThrottleSettings>,
     /// Further attempts.
     pub retry: Option<RetrySettings>,
     /// Second attempts at what takes long; off unless written.
@@ -158,6 +160,7 @@ impl Default for CallSettings {
             breaker: Some(BreakerSettings::default()),
             bulkhead: Some(BulkheadSettings::default()),
             rate: None,
+            throttle: None,
             retry: Some(RetrySettings::default()),
             hedge: None,
             cache: Some(CacheSettings::default()),

@@ -22,7 +22,7 @@ use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate},
+    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate, throttle::Throttle},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -66,6 +66,7 @@ pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -79,6 +80,7 @@ pub(crate) struct CallState {
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     /// Always the call's own: what is late for one is not for another.
     pub(crate) hedge: Option<Arc<Hedge>>,
@@ -213,6 +215,7 @@ impl State {
             breaker: own.breaker,
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
+            throttle: own.throttle,
             budget: table.budget.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
@@ -339,7 +342,11 @@ impl ScopePolicies {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
             (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
         };
-        Self { breaker, gate, rate }
+        let throttle = match (before, &settings.throttle) {
+            (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
+            (_, new) => new.clone().map(|new| Arc::new(Throttle::new(new))),
+        };
+        Self { breaker, gate, rate, throttle }
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -387,7 +394,15 @@ impl ScopePolicies {
                 _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
             }
         };
-        Self { breaker, gate, rate }
+        let throttle = if settings.throttle == defaults.throttle {
+            shared.throttle.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.throttle == settings.throttle => before.throttle.clone(),
+                _ => settings.throttle.clone().map(|new| Arc::new(Throttle::new(new))),
+            }
+        };
+        Self { breaker, gate, rate, throttle }
     }
 }
 

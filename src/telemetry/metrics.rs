@@ -239,7 +239,8 @@ impl CallMetrics {
 }
 
 /// The policies that refuse calls, as metrics name them.
-pub(crate) const REFUSING: [&str; 6] = ["breaker", "bulkhead", "rate", "deadline", "drain", "failed"];
+pub(crate) const REFUSING: [&str; 7] =
+    ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed"];
 
 /// One service's.
 #[derive(Debug, Default)]
@@ -283,5 +284,20 @@ impl ServiceMetrics {
 
     pub(crate) fn transitions(&self) -> Vec<(TransitionLabels, u64)> {
         self.transitions.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who counts by label counts on these: a word that changes is a breaking change.
+    #[test]
+    fn the_words_of_labels_are_pinned() {
+        assert_eq!(REFUSING, ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed"]);
+        assert_eq!(Try::ALL.map(Try::word), ["first", "retry", "hedge"]);
+        let results = ["success", "failure", "overload", "ignored", "cancelled"];
+        assert_eq!(AttemptResult::ALL.map(AttemptResult::word), results);
+        assert_eq!(Lookup::ALL.map(Lookup::word), ["fresh", "stale", "miss", "bypass"]);
     }
 }

@@ -17,5 +17,6 @@ mod restart;
 mod retry;
 mod review;
 mod telemetry;
+mod throttle;
 mod unknown_write;
 mod user_code;

@@ -79,6 +79,7 @@ fn whole_service() {
         services.users.retry_budget.window = "10s"  # built-in default
         services.users.startup.mode = "background"  # built-in default
         services.users.startup.required = false  # built-in default
+        services.users.throttle = false  # built-in default
         services.users.timeout = "4s"  # defaults of kind vault
         services.users.token.env = "PATH"  # settings:4:11
         services.users.url = "https://users.internal"  # settings:3:1

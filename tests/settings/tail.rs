@@ -1,4 +1,4 @@
-//! Settings of what is asked twice.
+//! Settings of what is asked twice, and of what is not asked.
 
 use insta::assert_snapshot;
 
@@ -31,5 +31,19 @@ fn a_hedge_is_explained_as_it_was_written() {
         services.users.hedge.attempts = 1  # built-in default
         services.users.hedge.delay = "p99"  # settings:5:11
         services.users.hedge.minimum_delay = "10ms"  # built-in default
+        "#);
+}
+
+#[test]
+fn a_throttle_that_refuses_too_much_or_nothing() {
+    let settings = "throttle = { factor = 0.9, window = \"0s\", max_rejected = \"0%\" }";
+    assert_snapshot!(users_refused(settings), @r#"
+        the settings have 3 errors
+        error: it must be at least 1: below that, calls are refused of which the downstream takes all
+          --> settings:5:14: services.users.throttle.factor
+        error: it must be longer than 0s
+          --> settings:5:28: services.users.throttle.window
+        error: with 0% it refuses nothing; `throttle = false` turns it off
+          --> settings:5:43: services.users.throttle.max_rejected
         "#);
 }
