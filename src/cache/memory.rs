@@ -20,13 +20,24 @@ pub(crate) struct Entry {
     pub(crate) loaded: Generation,
     pub(crate) tags: Option<Arc<[u64]>>,
     pub(crate) bytes: u64,
+    /// Whether it says "there is none".
+    pub(crate) negative: bool,
 }
 
 /// The memory tier: one for the process, whatever the number of services, bounded by bytes.
+///
+/// Replies that say "there is none" have a part of their own: there are more names of nothing than of something, and who
+/// tries them all must not push out what is there.
 pub(crate) struct Memory {
-    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded, HandOut>,
+    entries: Part,
+    negative: Part,
     evictions: AtomicU64,
 }
+
+type Part = Cache<Box<[u8]>, Entry, ByBytes, Seeded, HandOut>;
+
+/// What share of the bytes is for replies that say "there is none": one in so many.
+const NEGATIVE: u64 = 16;
 
 /// What had to go, for its key's new reply or to make room: a reply's `Drop` is its user's code, and runs under no lock.
 pub(crate) type Displaced = Vec<(Box<[u8]>, Entry)>;
@@ -61,9 +72,14 @@ impl Weighter<Box<[u8]>, Entry> for ByBytes {
 impl Memory {
     /// A tier of at most `capacity`. `seed` keeps strangers from choosing keys that collide.
     pub(crate) fn new(capacity: ByteSize, seed: u64) -> Self {
-        let typical = usize::try_from(capacity.get() / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+        let part = |capacity: u64| {
+            let typical = usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+            Cache::with(typical, capacity, ByBytes, Seeded(seed), HandOut)
+        };
+        let negative = capacity.get() / NEGATIVE;
         Self {
-            entries: Cache::with(typical, capacity.get(), ByBytes, Seeded(seed), HandOut),
+            entries: part(capacity.get() - negative),
+            negative: part(negative),
             evictions: AtomicU64::new(0),
         }
     }
@@ -72,10 +88,19 @@ impl Memory {
         self.entries.get(key)
     }
 
+    /// The reply that says "there is none", if that is known.
+    pub(crate) fn get_negative(&self, key: &[u8]) -> Option<Entry> {
+        self.negative.get(key)
+    }
+
     #[must_use = "what had to go is to be dropped where no lock is held"]
     pub(crate) fn insert(&self, key: &[u8], entry: Entry) -> Displaced {
-        let mut displaced = Displaced::new();
-        self.entries.insert_with_lifecycle(key.into(), entry, &mut displaced);
+        let (part, other) = match entry.negative {
+            true => (&self.negative, &self.entries),
+            false => (&self.entries, &self.negative),
+        };
+        let mut displaced: Displaced = other.remove(key).into_iter().collect();
+        part.insert_with_lifecycle(key.into(), entry, &mut displaced);
         // What its own key held before made no room.
         let evicted = displaced.iter().filter(|(other, _)| **other != *key).count();
         self.evictions.fetch_add(evicted as u64, Ordering::Relaxed);
@@ -84,7 +109,7 @@ impl Memory {
 
     #[must_use = "what had to go is to be dropped where no lock is held"]
     pub(crate) fn remove(&self, key: &[u8]) -> Displaced {
-        self.entries.remove(key).into_iter().collect()
+        self.entries.remove(key).into_iter().chain(self.negative.remove(key)).collect()
     }
 
     /// Replies that had to make room for others so far.
@@ -94,17 +119,17 @@ impl Memory {
 
     /// Bytes held, as far as they are known.
     pub(crate) fn bytes(&self) -> u64 {
-        self.entries.weight()
+        self.entries.weight() + self.negative.weight()
     }
 
     /// Bytes allowed.
     pub(crate) fn capacity(&self) -> u64 {
-        self.entries.capacity()
+        self.entries.capacity() + self.negative.capacity()
     }
 
     /// Replies held.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.negative.len()
     }
 }
 

@@ -17,6 +17,7 @@ pub mod recent;
 pub mod restart;
 pub mod retry;
 pub mod throttle;
+pub mod wave;
 pub mod window;
 
 pub use mode::Mode;

@@ -102,6 +102,12 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
     if let Some(retry) = &settings.retry {
         at_most(scope, errors, ("retry.backoff", retry.backoff), ("retry.backoff_max", retry.backoff_max));
     }
+    if let Some(eagerly) = settings.cache.as_ref().and_then(|cache| cache.early_refresh)
+        && !(eagerly.is_finite() && eagerly > 0.0)
+    {
+        let message = "it must be more than 0; `early_refresh = false` for none";
+        scope.error(errors, "cache.early_refresh", message);
+    }
     if let Some(throttle) = &settings.throttle {
         if !throttle.factor.is_finite() || throttle.factor < 1.0 {
             let message =

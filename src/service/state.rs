@@ -22,7 +22,7 @@ use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate, throttle::Throttle},
+    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate, throttle::Throttle, wave::Waves},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -95,6 +95,8 @@ pub(crate) struct Kept {
     pub(crate) metrics: CallMetrics,
     /// Everything of this call that was loaded before is void.
     cleared: AtomicU64,
+    /// How fast it is loaded for the cache.
+    waves: Waves,
     budget_told: AtomicU64,
 }
 
@@ -415,6 +417,10 @@ impl CallState {
     /// Voids everything of this call that is kept or being loaded.
     pub(crate) fn clear(&self) {
         self.kept.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn waves(&self) -> &Waves {
+        &self.kept.waves
     }
 
     pub(crate) fn metrics(&self) -> &CallMetrics {

@@ -132,17 +132,19 @@ pub(crate) enum Lookup {
     Fresh,
     Stale,
     Miss,
+    Negative,
     Bypass,
 }
 
 impl Lookup {
-    pub(crate) const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Miss, Self::Bypass];
+    pub(crate) const ALL: [Self; 5] = [Self::Fresh, Self::Stale, Self::Miss, Self::Negative, Self::Bypass];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
             Self::Miss => "miss",
+            Self::Negative => "negative",
             Self::Bypass => "bypass",
         }
     }
@@ -298,6 +300,6 @@ mod tests {
         assert_eq!(Try::ALL.map(Try::word), ["first", "retry", "hedge"]);
         let results = ["success", "failure", "overload", "ignored", "cancelled"];
         assert_eq!(AttemptResult::ALL.map(AttemptResult::word), results);
-        assert_eq!(Lookup::ALL.map(Lookup::word), ["fresh", "stale", "miss", "bypass"]);
+        assert_eq!(Lookup::ALL.map(Lookup::word), ["fresh", "stale", "miss", "negative", "bypass"]);
     }
 }

@@ -33,9 +33,11 @@ fn whole_service() {
         services.users.bulkhead.mode = "enforce"  # built-in default
         services.users.bulkhead.queue_timeout = "1s"  # built-in default
         services.users.cache.coalesce = true  # built-in default
+        services.users.cache.early_refresh = 1.0  # built-in default
         services.users.cache.jitter = "10%"  # built-in default
         services.users.cache.max_entry = "1MiB"  # built-in default
         services.users.cache.mode = "on"  # built-in default
+        services.users.cache.negative_ttl = "0s"  # built-in default
         services.users.cache.per = "service"  # built-in default
         services.users.cache.stale_if_error = "5m"  # built-in default
         services.users.cache.stale_while_revalidate = "0s"  # built-in default

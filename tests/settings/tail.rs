@@ -1,4 +1,4 @@
-//! Settings of what is asked twice, and of what is not asked.
+//! Settings of what is asked twice, of what is not asked, and of what is kept.
 
 use insta::assert_snapshot;
 
@@ -45,5 +45,18 @@ fn a_throttle_that_refuses_too_much_or_nothing() {
           --> settings:5:28: services.users.throttle.window
         error: with 0% it refuses nothing; `throttle = false` turns it off
           --> settings:5:43: services.users.throttle.max_rejected
+        "#);
+}
+
+#[test]
+fn a_reply_that_is_never_loaded_early_and_does_not_say_so() {
+    for eagerly in ["0", "-1.0", "nan", "inf"] {
+        let told = users_refused(&format!("cache = {{ early_refresh = {eagerly} }}"));
+        assert!(told.contains("it must be more than 0; `early_refresh = false` for none"), "{told}");
+    }
+    let settings = "cache = { early_refresh = false, negative_ttl = \"5s\" }";
+    assert_snapshot!(explained(settings, &["early", "negative"]), @r#"
+        services.users.cache.early_refresh = false  # settings:5:11
+        services.users.cache.negative_ttl = "5s"  # settings:5:34
         "#);
 }
