@@ -11,87 +11,22 @@ use std::{
 
 use actix::{Actor, Context, Handler, Message};
 use seawall::{
-    Call, Downstream, Failure, Runtime, Service,
-    call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing},
-    downstream::{EndpointAddress, OpenContext, OpenError},
+    Service,
     policy::{
-        blame::{Blame, Verdict},
+        blame::Verdict,
         breaker::{Breaker, BreakerSettings},
         bulkhead::{Bulkhead, Entry},
         window::WindowSize,
     },
     units::Tick,
 };
-use seawall_benches::{Figure, Options};
+use seawall_benches::{
+    Figure, Options,
+    fixture::{Down, Fixture, Get, Kept, Ready},
+};
 
 /// Many and short, so that some of them fall between the turns of a busy machine's other work.
-const ROUNDS: usize = 150;
-
-/// A downstream that is ready at once.
-struct Ready;
-
-#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-#[serde(default)]
-struct Nothing {}
-
-impl Downstream for Ready {
-    const KIND: &'static str = "ready";
-    type Settings = Nothing;
-
-    async fn open(_: &Nothing, _: &OpenContext) -> Result<Self, OpenError> {
-        Ok(Self)
-    }
-
-    fn endpoints(_: &Nothing) -> Vec<EndpointAddress> {
-        Vec::new()
-    }
-}
-
-struct Get(u64);
-
-impl Call<Ready> for Get {
-    type Reply = u64;
-    const NAME: &'static str = "Get";
-
-    fn traits(&self) -> CallTraits {
-        CallTraits::IDEMPOTENT
-    }
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Ok(self.0 + 1)
-    }
-}
-
-struct Kept(u64);
-
-impl Call<Ready> for Kept {
-    type Reply = u64;
-    const NAME: &'static str = "Kept";
-
-    fn sharing() -> Option<Sharing<u64>> {
-        Some(Sharing::new())
-    }
-
-    fn cache_key(&self, key: &mut KeyWriter<'_>) -> Cacheable {
-        key.value(&self.0);
-        Cacheable::Yes
-    }
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Ok(self.0)
-    }
-}
-
-struct Down;
-
-impl Call<Ready> for Down {
-    type Reply = u64;
-    const NAME: &'static str = "Down";
-
-    async fn attempt(&self, _: &Ready, _: &Attempt) -> Result<u64, Failure> {
-        Err(Failure::new(Blame::Downstream, "down"))
-    }
-}
+const ROUNDS: usize = 750;
 
 /// A bare actor, for what actix costs by itself.
 struct Bare;
@@ -146,31 +81,14 @@ impl Row {
     }
 }
 
-const SETTINGS: &str = r#"
-[services.ready]
-kind = "ready"
-[services.down]
-kind = "ready"
-timeout = "3s"
-"#;
-
 fn main() -> Result<(), String> {
     let options = Options::from_args()?;
-    options.report(&actix_rt::System::new().block_on(measure(&options)))
+    options.report(&actix_rt::System::new().block_on(measure(&options))?)
 }
 
-async fn measure(options: &Options) -> Vec<Figure> {
-    let runtime =
-        Runtime::builder().kind::<Ready>().parse(SETTINGS).expect("TOML").start().await.expect("right");
-    let ready: Service<Ready> = runtime.service("ready").expect("there");
-    let down: Service<Ready> = runtime.service("down").expect("there");
+async fn measure(options: &Options) -> Result<Vec<Figure>, String> {
+    let Fixture { runtime, ready, down } = Fixture::start().await?;
     let bare = Bare.start();
-    ready.send(Get(1)).await.expect("it answers");
-    ready.send(Kept(1)).await.expect("it answers");
-    for _ in 0..10 {
-        let _ = down.send(Down).await;
-    }
-    assert!(down.send(Down).await.expect_err("it is open").is_rejection());
 
     let start = Tick::from_nanos(1);
     let breaker = Breaker::new(BreakerSettings::default(), 1, start);
@@ -201,26 +119,26 @@ async fn measure(options: &Options) -> Vec<Figure> {
     ];
     for _ in 0..options.rounds(ROUNDS) {
         let [breaker_ns, hundred, many, bulkhead, clock, send, call, at_once, hit, rejection] = &mut rows;
-        breaker_ns.turns(20_000, |i| admit_and_record(&breaker, i));
-        hundred.turns(20_000, |i| admit_and_record(&small, i));
-        many.turns(20_000, |i| admit_and_record(&large, i));
-        bulkhead.turns(20_000, |_| {
+        breaker_ns.turns(4_000, |i| admit_and_record(&breaker, i));
+        hundred.turns(4_000, |i| admit_and_record(&small, i));
+        many.turns(4_000, |i| admit_and_record(&large, i));
+        bulkhead.turns(4_000, |_| {
             if let Entry::Admitted = gate.enter(1, Tick::from_nanos(u64::MAX), None, || ()) {
                 black_box(gate.leave(start));
             }
         });
-        clock.turns(20_000, |_| {
+        clock.turns(4_000, |_| {
             black_box(Instant::now());
         });
-        send.round(5_000, |i| bare.send(Ping(i))).await;
-        call.round(5_000, |i| ready.send(Get(i))).await;
+        send.round(1_000, |i| bare.send(Ping(i))).await;
+        call.round(1_000, |i| ready.send(Get(i))).await;
         let began = Instant::now();
-        for _ in 0..50 {
+        for _ in 0..10 {
             futures(&ready).await;
         }
-        at_once.see(began.elapsed(), 50 * 64);
-        hit.round(5_000, |_| ready.send(Kept(1))).await;
-        rejection.round(5_000, |_| down.send(Down).fallback(|_| 7)).await;
+        at_once.see(began.elapsed(), 10 * 64);
+        hit.round(1_000, |_| ready.send(Kept(1))).await;
+        rejection.round(1_000, |_| down.send(Down).fallback(|_| 7)).await;
     }
     runtime.drain().await;
     let [_, hundred, many, _, _, send, ..] = &rows;
@@ -231,7 +149,7 @@ async fn measure(options: &Options) -> Vec<Figure> {
         *call = call.clone().beside("a bare actor's send", send);
     }
     figures.push(Figure::new("window_50k_ratio", window_ratio, "ratio", "1.0"));
-    figures
+    Ok(figures)
 }
 
 /// 64 calls at once.

@@ -4,6 +4,8 @@
 //! `cargo xtask bench` joins to `target/bench/figures.json`.
 #![allow(clippy::print_stdout)] // Its output is the table.
 
+pub mod fixture;
+
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use serde::Serialize;

@@ -19,7 +19,7 @@ use crate::{
     config::{ConfigErrors, Explanation, Layers, Scope},
     downstream::{Downstream, EndpointAddress, OpenContext, OpenError},
     service::{
-        CallSettings, Check, Environment, Occupancy, Opening, Request, Service, ServiceSettings,
+        CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
         SettingsSource, Startup, State,
     },
     supervise::{Supervised, keep},
@@ -370,15 +370,22 @@ impl<D: Downstream> Supervised for One<D> {
     fn check(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let health = self.current.lock().service.health.clone();
-            let open = self.service.shared.seats().into_iter().find_map(|seat| {
-                seat.with(|occupancy| match occupancy {
+            let environment = &self.service.shared.state.environment;
+            // A blocked thread says nothing about the downstream.
+            let awake = |seat: &Arc<Seat<D>>| !environment.is_stalled(&seat.thread);
+            let open = self.service.shared.seats().into_iter().filter(awake).find_map(|seat| {
+                let shard = seat.with(|occupancy| match occupancy {
                     Occupancy::Open(shard) => Some(shard.clone()),
                     _ => None,
-                })
+                });
+                shard.map(|shard| (shard, seat))
             });
             // Without a shard there is nothing to check: who opens one finds out by himself.
-            let Some(shard) = open else { return };
+            let Some((shard, seat)) = open else { return };
             let well = matches!(timeout(health.timeout, shard.send(Check)).await, Ok(Ok(Ok(()))));
+            if !well && !awake(&seat) {
+                return;
+            }
             if well {
                 self.failed_checks.store(0, Ordering::Relaxed);
             } else if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= health.failures.max(1) {

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::CallState;
 use crate::{
     call::Priority,
@@ -9,13 +7,18 @@ use crate::{
     units::Tick,
 };
 
-/// What one attempt holds of the policies: a breaker's permit, places in bulkheads. It gives all back exactly once, with
-/// the attempt's outcome; dropped without one, the attempt was cancelled.
-pub(crate) struct Admission {
-    call: Arc<CallState>,
+/// What one attempt holds of the policies. It gives all back exactly once, with the attempt's outcome; dropped without one,
+/// the attempt was cancelled.
+pub(crate) struct Admission<'a> {
+    call: &'a CallState,
+    held: Held,
+}
+
+/// A breaker's permit, places in bulkheads: what is held by itself, without the call that it is held for.
+pub(crate) struct Held {
     permit: Option<Permit>,
-    /// Which of the call's gates it passed.
-    held: [bool; 2],
+    /// Which of the call's gates were passed.
+    gates: [bool; 2],
     which: Try,
     /// The priority that its outcome tells the throttle of, where it does.
     counts: Option<Priority>,
@@ -23,35 +26,44 @@ pub(crate) struct Admission {
     open: bool,
 }
 
-impl Admission {
+impl Held {
+    fn nothing(which: Try, started: Tick) -> Self {
+        Self { permit: None, gates: [false; 2], which, counts: None, started, open: false }
+    }
+}
+
+impl<'a> Admission<'a> {
     /// Nothing is held yet.
-    pub(crate) fn new(call: &Arc<CallState>, which: Try, now: Tick) -> Self {
-        Self {
-            call: Arc::clone(call),
-            permit: None,
-            held: [false; 2],
-            which,
-            counts: None,
-            started: now,
-            open: false,
-        }
+    pub(crate) fn new(call: &'a CallState, which: Try, now: Tick) -> Self {
+        Self { call, held: Held::nothing(which, now) }
     }
 
     /// Tells the throttle what becomes of the attempt.
     pub(crate) fn counts_as(&mut self, priority: Priority) {
-        self.counts = Some(priority);
+        self.held.counts = Some(priority);
+    }
+
+    /// What was [left](Self::leave) behind.
+    pub(crate) fn resume(call: &'a CallState, held: Held) -> Self {
+        Self { call, held }
+    }
+
+    /// Leaves what is held behind, for who finishes it instead.
+    pub(crate) fn leave(mut self) -> Held {
+        let Held { which, started, .. } = self.held;
+        std::mem::replace(&mut self.held, Held::nothing(which, started))
     }
 
     /// Holds a place in the call's gate of this number.
     pub(crate) fn hold(&mut self, gate: usize) {
-        self.held[gate] = true;
+        self.held.gates[gate] = true;
     }
 
     /// Asks the breaker, then the rate, whose token comes last so that none is spent on a call refused. From here on
     /// the attempt is under way.
     pub(crate) fn admit(&mut self, priority: Priority, now: Tick) -> Result<(), crate::call::Reason> {
         if let Some(breaker) = &self.call.breaker {
-            self.permit = breaker.admit(&self.call, priority, now)?;
+            self.held.permit = breaker.admit(self.call, priority, now)?;
         }
         if let Some(rate) = &self.call.rate
             && rate.mode() != Mode::Off
@@ -62,17 +74,18 @@ impl Admission {
             }
             self.call.metrics_of_service().rejected("rate", true, priority);
         }
-        self.started = now;
-        self.open = true;
+        self.held.started = now;
+        self.held.open = true;
         Ok(())
     }
 
-    /// Ends the attempt: `Err(None)` where it never started or was lost, which says nothing about the downstream.
-    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) {
-        self.settle(outcome);
+    /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
+    /// downstream.
+    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
+        self.settle(outcome)
     }
 
-    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) {
+    fn settle(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
         let now = self.call.environment.now();
         let (verdict, result) = match outcome {
             Ok(()) => (Verdict::Success, AttemptResult::Success),
@@ -86,13 +99,13 @@ impl Admission {
             }
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
-        let elapsed = now.since(self.started);
+        let elapsed = now.since(self.held.started);
         let mut opened = false;
-        if let (Some(permit), Some(breaker)) = (self.permit.take(), &self.call.breaker) {
+        if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
-            opened = breaker.record(&self.call, permit, verdict, elapsed, now, failure);
+            opened = breaker.record(self.call, permit, verdict, elapsed, now, failure);
         }
-        for (gate, held) in self.call.gates.iter().zip(&mut self.held) {
+        for (gate, held) in self.call.gates.iter().zip(&mut self.held.gates) {
             if let Some(gate) = gate {
                 if std::mem::take(held) {
                     gate.leave(now);
@@ -102,16 +115,16 @@ impl Admission {
                 }
             }
         }
-        if std::mem::take(&mut self.open) {
-            self.call.metrics().attempted(self.which, result, elapsed);
-            if let (Some(throttle), Some(priority)) = (&self.call.throttle, self.counts) {
+        if std::mem::take(&mut self.held.open) {
+            self.call.metrics().attempted(self.held.which, result, elapsed);
+            if let (Some(throttle), Some(priority)) = (&self.call.throttle, self.held.counts) {
                 match outcome {
                     Ok(()) => throttle.record(priority as usize, None, now),
                     Err(Some(failure)) => throttle.record(priority as usize, Some(failure.blame()), now),
                     Err(None) => {}
                 }
             }
-            if let (Some(hedge), Try::First) = (&self.call.hedge, self.which) {
+            if let (Some(hedge), Try::First) = (&self.call.hedge, self.held.which) {
                 let failure = outcome.as_ref().err().and_then(Option::as_ref);
                 match (result, failure.map(Failure::looked_like)) {
                     (AttemptResult::Success, _) | (_, Some(Symptom::Timeout(_))) => {
@@ -122,12 +135,14 @@ impl Admission {
                 }
             }
         }
+        now
     }
 }
 
-impl Drop for Admission {
+impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        if self.open || self.permit.is_some() || self.held != [false; 2] {
+        let Held { permit, gates, open, .. } = &self.held;
+        if *open || permit.is_some() || *gates != [false; 2] {
             self.settle(&Err(None));
         }
     }

@@ -122,6 +122,13 @@ impl Environment {
         z ^ (z >> 31)
     }
 
+    /// Whether something blocks the thread of this name.
+    pub(crate) fn is_stalled(&self, thread: &str) -> bool {
+        let pulses = self.pulses.lock();
+        let stalled = |pulse: &Arc<Pulse>| pulse.stalled.load(Ordering::Acquire) != 0;
+        pulses.iter().filter_map(Weak::upgrade).any(|pulse| *pulse.thread == *thread && stalled(&pulse))
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::SeqCst) {
             0 => Phase::Running,

@@ -16,13 +16,19 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::{Span, field};
+use tracing::Span;
 
-use super::{CallState, admission::Admission, environment::UnderWay, invalidation::Invalidation};
+use super::{
+    CallState,
+    admission::{Admission, Held},
+    environment::UnderWay,
+    invalidation::Invalidation,
+};
 use crate::{
     call::Attempt,
     downstream::{Blame, Failure, Reached, Stage},
-    telemetry::names,
+    telemetry::spans,
+    units::Tick,
 };
 
 /// One attempt at a call `C` that gives an `R`.
@@ -72,7 +78,7 @@ enum Caller {
 
 /// What is to be done in place of a caller who went away when its attempt ends.
 struct Testament {
-    admission: Admission,
+    held: Held,
     /// A drain waits for it as for a caller.
     _under_way: UnderWay,
 }
@@ -95,9 +101,10 @@ impl<C, R> Exchange<C, R> {
         hurried: bool,
         finishes: Finishes,
         invalidation: Option<Arc<Invalidation>>,
+        waker: Waker,
     ) -> Self {
-        let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(None), worker: None };
-        let span = span_of(&attempt);
+        let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(Some(waker)), worker: None };
+        let span = spans::of_attempt(attempt.service(), attempt.call(), attempt.number());
         Self { call, attempt, state, hurried, finishes, invalidation, span, slot: Mutex::new(slot) }
     }
 
@@ -144,7 +151,7 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// The caller goes away.
-    fn abandon(&self, admission: Admission) {
+    fn abandon(&self, admission: Admission<'_>) {
         let (worker, known) = {
             let mut slot = self.slot.lock();
             match mem::replace(&mut slot.progress, Progress::Taken) {
@@ -153,7 +160,7 @@ impl<C, R> Exchange<C, R> {
                 Progress::Running if !self.ends_with_caller() => {
                     slot.progress = Progress::Running;
                     slot.caller = Caller::Left(Testament {
-                        admission,
+                        held: admission.leave(),
                         _under_way: UnderWay::new(&self.state.environment),
                     });
                     return;
@@ -167,7 +174,9 @@ impl<C, R> Exchange<C, R> {
             // An admission that is not kept is dropped here, after the lock: its outcome is "cancelled".
         };
         match known {
-            Some((admission, arrived)) => admission.finish(&arrived.outcome()),
+            Some((admission, arrived)) => {
+                admission.finish(&arrived.outcome());
+            }
             None if self.attempt.is_sent() => self.unsettle(),
             None => {}
         }
@@ -189,46 +198,46 @@ impl<R> Arrived<R> {
 }
 
 /// The shard's end of an exchange: answers exactly once, by itself when it is dropped.
-pub(crate) struct Order<C, R>(Option<Arc<Exchange<C, R>>>);
+pub(crate) struct Order<C, R> {
+    exchange: Arc<Exchange<C, R>>,
+    answered: bool,
+}
 
 impl<C, R> Order<C, R> {
     pub(crate) fn new(exchange: &Arc<Exchange<C, R>>) -> Self {
-        Self(Some(Arc::clone(exchange)))
+        Self { exchange: Arc::clone(exchange), answered: false }
+    }
+
+    pub(crate) fn exchange(&self) -> &Exchange<C, R> {
+        &self.exchange
     }
 
     /// Starts the attempt; `None` if nobody waits for it any more.
-    pub(crate) fn begin(&mut self) -> Option<Arc<Exchange<C, R>>> {
-        let exchange = self.0.as_ref()?;
-        let mut slot = exchange.slot.lock();
-        if matches!(slot.caller, Caller::Gone) {
-            slot.progress = Progress::Taken;
-            drop(slot);
-            self.0 = None;
-            return None;
-        }
-        slot.progress = Progress::Running;
+    pub(crate) fn begin(mut self) -> Option<Self> {
+        let mut slot = self.exchange.slot.lock();
+        let gone = matches!(slot.caller, Caller::Gone);
+        slot.progress = if gone { Progress::Taken } else { Progress::Running };
         drop(slot);
-        Some(Arc::clone(exchange))
+        self.answered = gone;
+        (!gone).then_some(self)
     }
 
     /// Ends the attempt.
     pub(crate) fn answer(mut self, result: Result<R, Failure>) {
-        if let Some(exchange) = self.0.take() {
-            if let Err(failure) = &result {
-                exchange
-                    .span
-                    .record("error.type", failure.get_code().unwrap_or(failure.looked_like().word()));
-            }
-            exchange.arrive(Arrived::Answer(result));
+        self.answered = true;
+        let Exchange { span, .. } = &*self.exchange;
+        if let Err(failure) = &result {
+            span.record("error.type", failure.get_code().unwrap_or(failure.looked_like().word()));
         }
+        self.exchange.arrive(Arrived::Answer(result));
     }
 }
 
 impl<C, R> Drop for Order<C, R> {
     fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            let queued = matches!(exchange.slot.lock().progress, Progress::Queued);
-            exchange.arrive(if queued { Arrived::NeverStarted } else { Arrived::Lost });
+        if !self.answered {
+            let queued = matches!(self.exchange.slot.lock().progress, Progress::Queued);
+            self.exchange.arrive(if queued { Arrived::NeverStarted } else { Arrived::Lost });
         }
     }
 }
@@ -254,7 +263,7 @@ impl<C, R> Exchange<C, R> {
                 if let Some(invalidation) = &self.invalidation {
                     invalidation.apply();
                 }
-                testament.admission.finish(&arrived.outcome());
+                Admission::resume(&self.state, testament.held).finish(&arrived.outcome());
             }
             Caller::Gone => slot.progress = Progress::Taken,
         }
@@ -273,22 +282,33 @@ impl<C, R> Exchange<C, R> {
     }
 }
 
-/// The caller's end of an exchange.
-pub(crate) struct Waiting<C, R> {
-    exchange: Arc<Exchange<C, R>>,
-    admission: Option<Admission>,
+/// The caller's end of an exchange. Its admission is finished as soon as the answer is there.
+pub(crate) struct Waiting<'a, C, R> {
+    exchange: &'a Exchange<C, R>,
+    admission: Option<Admission<'a>>,
+    /// Whether the exchange was made in this very poll: then it has the caller's waker, and there is nothing to look at.
+    new: bool,
 }
 
-impl<C, R> Waiting<C, R> {
-    pub(crate) fn new(exchange: Arc<Exchange<C, R>>, admission: Admission) -> Self {
-        Self { exchange, admission: Some(admission) }
+impl<'a, C, R> Waiting<'a, C, R> {
+    pub(crate) fn new(exchange: &'a Exchange<C, R>, admission: Admission<'a>) -> Self {
+        Self { exchange, admission: Some(admission), new: false }
+    }
+
+    /// For an exchange that was made and sent in this very poll.
+    pub(crate) fn anew(exchange: &'a Exchange<C, R>, admission: Admission<'a>) -> Self {
+        Self { exchange, admission: Some(admission), new: true }
     }
 }
 
-impl<C, R> Future for Waiting<C, R> {
-    type Output = (Admission, Arrived<R>);
+impl<C, R> Future for Waiting<'_, C, R> {
+    /// The end, and when the policies heard of it.
+    type Output = (Arrived<R>, Tick);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if mem::take(&mut self.new) {
+            return Poll::Pending;
+        }
         let arrived = {
             let mut slot = self.exchange.slot.lock();
             match mem::replace(&mut slot.progress, Progress::Taken) {
@@ -305,35 +325,21 @@ impl<C, R> Future for Waiting<C, R> {
             }
         };
         match self.admission.take() {
-            Some(admission) => Poll::Ready((admission, arrived)),
+            Some(admission) => {
+                let at = admission.finish(&arrived.outcome());
+                Poll::Ready((arrived, at))
+            }
             None => Poll::Pending,
         }
     }
 }
 
-impl<C, R> Drop for Waiting<C, R> {
+impl<C, R> Drop for Waiting<'_, C, R> {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
             self.exchange.abandon(admission);
         }
     }
-}
-
-/// An attempt's span: the convention's client span, a child of the call's.
-fn span_of(attempt: &Attempt) -> Span {
-    let span = tracing::info_span!(
-        target: "seawall",
-        names::ATTEMPT_SPAN,
-        otel.kind = "client",
-        seawall.service = &**attempt.service(),
-        seawall.call = attempt.call(),
-        http.request.resend_count = field::Empty,
-        error.type = field::Empty,
-    );
-    if attempt.number() > 1 {
-        span.record("http.request.resend_count", attempt.number() - 1);
-    }
-    span
 }
 
 /// What a stage that ran out of time looks like, before anything was sent.

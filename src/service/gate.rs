@@ -12,7 +12,7 @@ use crate::{
         Mode,
         bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Ticket},
     },
-    telemetry::What,
+    telemetry::{What, spans},
     units::Tick,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Gate {
     bulkhead: Bulkhead<Waiter>,
     settings: arc_swap::ArcSwap<BulkheadSettings>,
+    /// Whether it is not asked at all.
+    off: AtomicBool,
     saturated: AtomicBool,
     /// When saturation was last told.
     told: AtomicU64,
@@ -56,6 +58,7 @@ impl Gate {
         Self {
             bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_queue),
             settings: arc_swap::ArcSwap::from_pointee(settings.clone()),
+            off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
             told: AtomicU64::new(0),
         }
@@ -63,6 +66,7 @@ impl Gate {
 
     pub(crate) fn reload(&self, settings: &BulkheadSettings) {
         self.settings.store(Arc::new(settings.clone()));
+        self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
         for waiter in self.bulkhead.set_limits(settings.max_in_flight, settings.max_queue) {
             if !waiter.tell(Signal::Admitted) {
                 self.leave(Tick::ZERO);
@@ -72,6 +76,14 @@ impl Gate {
 
     pub(crate) fn snapshot(&self) -> BulkheadSnapshot {
         self.bulkhead.snapshot()
+    }
+
+    /// Passes where nobody need wait and nothing is to be told; whether a place is held now. `None` where it takes more.
+    pub(crate) fn pass_at_once(&self) -> Option<bool> {
+        if self.off.load(Ordering::Relaxed) {
+            return Some(false);
+        }
+        (!self.saturated.load(Ordering::Relaxed) && self.bulkhead.try_enter()).then_some(true)
     }
 
     /// Enters, waiting if need be; whether a place is held now. `rank` is the call's place among its equals, which it
@@ -219,7 +231,7 @@ impl Place<'_> {
         let told = timeout_at(limit, signal).await;
         let waited = environment.now().since(entered);
         self.call.metrics_of_service().queue_wait.record(waited);
-        tracing::Span::current().record("seawall.queue_ms", waited.as_millis() as u64);
+        spans::note("seawall.queue_ms", waited.as_millis() as u64);
         match told {
             Ok(Ok(Signal::Admitted)) => {
                 self.signal = None;

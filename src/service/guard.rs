@@ -80,8 +80,15 @@ impl BreakerGuard {
         opened && self.mode == Mode::Enforce
     }
 
+    #[inline]
     fn tell(&self, call: &CallState, transition: Option<Transition>, failure: Option<&Failure>) {
-        let Some(transition) = transition else { return };
+        if let Some(transition) = transition {
+            self.announce(call, transition, failure);
+        }
+    }
+
+    #[cold]
+    fn announce(&self, call: &CallState, transition: Transition, failure: Option<&Failure>) {
         call.metrics_of_service().transition((
             transition.from.word(),
             transition.to.word(),

@@ -214,11 +214,6 @@ impl<D: Downstream> Shared<D> {
         threads::with_seat::<D, _>(self.state.id, |seat| seat.refusal(now)).flatten()
     }
 
-    /// Whether the shard is on the caller's own thread.
-    pub(crate) fn is_served_here(&self) -> bool {
-        threads::with_seat::<D, _>(self.state.id, |seat| seat.lane.is_none()).unwrap_or(false)
-    }
-
     /// On how many lanes this service may have shards.
     fn lanes(&self) -> usize {
         let lanes = self.state.environment.lanes.count();

@@ -17,30 +17,32 @@
 //! ```
 
 use std::{
+    future::poll_fn,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tracing::Span;
 
 use super::{
-    CallState, OnCancel, Shared,
+    CallState, Environment, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
     hedge,
     invalidation::Invalidation,
-    seat::Dispatch,
+    seat::{Dispatch, Served},
 };
 use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::retry::{self, Decision},
-    telemetry::Try,
+    telemetry::{Try, spans},
     units::Tick,
 };
 
@@ -153,10 +155,11 @@ pub(super) enum Ended {
     NeverStarted,
 }
 
-/// A reply, and what it weighs.
+/// A reply, what it weighs, and when it came.
 pub(crate) struct Reply<R> {
     pub(crate) value: R,
     pub(crate) bytes: usize,
+    pub(crate) at: Tick,
 }
 
 /// First try, its hedges, and retries.
@@ -176,7 +179,7 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     // The first try begins with the call: where nobody waits, its clock is read twice less, of 16 ns each.
     let mut begins = plan.started;
     loop {
-        Span::current().record("seawall.attempts", number);
+        spans::note("seawall.attempts", number + hedges);
         let ended = if state.hedge.is_some() && number == 1 && idempotent && !retried {
             // In a box, so that the many calls that are not hedged need no room for it.
             let race = hedge::race(service, state, call, plan, begins, &mut ranks, &mut hedges);
@@ -226,17 +229,19 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
             state.budget_spent();
             return Err(state.gave_up(number + hedges, failure, plan));
         }
-        if !wait.is_zero() {
-            let stopped = pin!(environment.stopped());
-            let slept = pin!(sleep_until(environment.instant(now.after(wait))));
-            if let futures_util::future::Either::Right(_) = futures_util::future::select(slept, stopped).await
-            {
-                return Err(state.gave_up(number + hedges, failure, plan));
-            }
+        if !wait.is_zero() && !Box::pin(pause(environment, now.after(wait))).await {
+            return Err(state.gave_up(number + hedges, failure, plan));
         }
         number += 1;
         begins = environment.now();
     }
+}
+
+/// Waits until `due`, or until the runtime stops; whether it was due.
+async fn pause(environment: &Environment, due: Tick) -> bool {
+    let stopped = pin!(environment.stopped());
+    let slept = pin!(sleep_until(environment.instant(due)));
+    matches!(select(slept, stopped).await, Either::Left(_))
 }
 
 /// One attempt: through the policies, to the shard, and back. `now` is when it begins.
@@ -269,9 +274,18 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
-        if let Some(gate) = gate
-            && gate.pass(state, plan, &mut ranks[index]).await?
-        {
+        let Some(gate) = gate else { continue };
+        let rank = &mut ranks[index];
+        // Whoever must wait does so in a future of its own, which those who need not do not carry along.
+        let held = match rank {
+            None => gate.pass_at_once(),
+            Some(_) => None,
+        };
+        let held = match held {
+            Some(held) => held,
+            None => Box::pin(gate.pass(state, plan, rank)).await?,
+        };
+        if held {
             admission.hold(index);
         }
     }
@@ -297,14 +311,18 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         hurried,
         finishes(state.settings.on_cancel, call.traits().idempotent),
         plan.invalidation.clone(),
+        poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
-    let (admission, arrived) = match &service.rules {
-        Some(rules) => mocked::<D, C>(rules, &exchange, admission).await,
-        None => on_shard(service, state, &exchange, admission, plan).await?,
+    let (arrived, at) = match &service.rules {
+        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
+        None => match service.dispatch(&exchange) {
+            // The attempt's own task has the timer; one here would only be registered for nothing.
+            Dispatch::Sent(Served::Here) => Waiting::anew(&exchange, admission).await,
+            dispatch => Box::pin(on_shard(service, state, &exchange, admission, plan, dispatch)).await?,
+        },
     };
-    admission.finish(&arrived.outcome());
     match arrived {
-        Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes() }),
+        Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes(), at }),
         Arrived::Answer(Err(failure)) => Err(Ended::Failed(failure)),
         Arrived::NeverStarted => Err(Ended::NeverStarted),
         Arrived::Lost => Err(Ended::Failed(lost(exchange.attempt.is_sent()))),
@@ -326,18 +344,20 @@ fn lost(sent: bool) -> Failure {
         .reached(if sent { Reached::Maybe } else { Reached::No })
 }
 
-/// Hands an attempt to the shard that serves this thread, bringing one if there is none, and waits for its end.
+/// The ways of an attempt to its shard that are not the usual one: to another thread's, or to one that must be brought
+/// or waited for. `dispatch` is what came of sending it.
 async fn on_shard<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission,
+    admission: Admission<'_>,
     plan: &Plan,
-) -> Result<(Admission, Arrived<C::Reply>), Ended> {
+    mut dispatch: Dispatch,
+) -> Result<(Arrived<C::Reply>, Tick), Ended> {
     let refused = |reason| Ended::Refused(state.refused(reason, plan.priority));
-    loop {
-        match service.dispatch(exchange) {
-            Dispatch::Sent => break,
+    let served = loop {
+        match dispatch {
+            Dispatch::Sent(served) => break served,
             Dispatch::Refused(reason) => return Err(refused(reason)),
             // A thread that dies as often as it is started must not keep a call for longer than its time.
             Dispatch::Vacant if Instant::now() >= exchange.deadline() => {
@@ -345,21 +365,21 @@ async fn on_shard<D: Downstream, C: Call<D>>(
             }
             Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
             Dispatch::Wait => {
-                let Some(seat) = service.seat() else { continue };
-                if timeout_at(exchange.deadline(), seat.settled()).await.is_err() {
+                if let Some(seat) = service.seat()
+                    && timeout_at(exchange.deadline(), seat.settled()).await.is_err()
+                {
                     return Err(Ended::Failed(ran_out(Stage::Open)));
                 }
             }
         }
-    }
-    let waiting = Waiting::new(Arc::clone(exchange), admission);
-    if service.is_served_here() {
-        // The attempt's own task has the timer; one here would only be registered for nothing.
-        return Ok(waiting.await);
-    }
-    match timeout_at(exchange.deadline() + GRACE, waiting).await {
-        Ok(arrived) => Ok(arrived),
-        Err(_) => Err(Ended::Failed(exchange.timed_out())),
+        dispatch = service.dispatch(exchange);
+    };
+    let waiting = Waiting::new(exchange, admission);
+    match served {
+        Served::Here => Ok(waiting.await),
+        Served::Elsewhere => timeout_at(exchange.deadline() + GRACE, waiting)
+            .await
+            .map_err(|_| Ended::Failed(exchange.timed_out())),
     }
 }
 
@@ -370,14 +390,16 @@ const GRACE: Duration = Duration::from_millis(10);
 async fn mocked<D: Downstream, C: Call<D>>(
     rules: &super::Rules,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission,
-) -> (Admission, Arrived<C::Reply>) {
+    admission: Admission<'_>,
+) -> (Arrived<C::Reply>, Tick) {
     let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
     let result = match timeout_at(exchange.deadline(), answer).await {
         Ok(result) => super::shard::judge::<D, C>(exchange, result),
         Err(_) => Err(exchange.timed_out()),
     };
-    (admission, Arrived::Answer(result))
+    let arrived = Arrived::Answer(result);
+    let at = admission.finish(&arrived.outcome());
+    (arrived, at)
 }
 
 impl From<Reason> for Ended {

@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::Addr;
 use parking_lot::Mutex;
@@ -21,6 +28,8 @@ pub(crate) struct Seat<D: Downstream> {
     /// The lane it is on, if its thread is the runtime's own.
     pub(crate) lane: Option<usize>,
     occupancy: Mutex<Occupancy<D>>,
+    /// Whether a shard sits there, for who only wants to know that nothing stands against a call.
+    open: AtomicBool,
     changed: Notify,
     request: Mutex<Option<Request>>,
     requested: Notify,
@@ -63,7 +72,7 @@ pub(crate) enum Request {
 /// What became of an attempt that was to be sent.
 pub(crate) enum Dispatch {
     /// The shard has it.
-    Sent,
+    Sent(Served),
     /// A shard is coming.
     Wait,
     /// A keeper must be brought first.
@@ -72,12 +81,22 @@ pub(crate) enum Dispatch {
     Refused(Reason),
 }
 
+/// Where the shard is that serves a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// On the caller's own thread.
+    Here,
+    /// On one of the runtime's own.
+    Elsewhere,
+}
+
 impl<D: Downstream> Seat<D> {
     pub(crate) fn new(thread: Arc<str>, lane: Option<usize>) -> Self {
         Self {
             thread,
             lane,
             occupancy: Mutex::new(Occupancy::Vacant),
+            open: AtomicBool::new(false),
             changed: Notify::new(),
             request: Mutex::new(None),
             requested: Notify::new(),
@@ -93,7 +112,7 @@ impl<D: Downstream> Seat<D> {
         match &*self.occupancy.lock() {
             Occupancy::Open(shard) => {
                 shard.do_send(Order::new(exchange));
-                Dispatch::Sent
+                Dispatch::Sent(if self.lane.is_none() { Served::Here } else { Served::Elsewhere })
             }
             Occupancy::Vacant => Dispatch::Vacant,
             Occupancy::Opening => Dispatch::Wait,
@@ -104,6 +123,9 @@ impl<D: Downstream> Seat<D> {
 
     /// Why no attempt could be sent now, if so.
     pub(crate) fn refusal(&self, now: Tick) -> Option<Reason> {
+        if self.open.load(Ordering::Relaxed) {
+            return None;
+        }
         match &*self.occupancy.lock() {
             Occupancy::Closed(closed) => Some(closed.reason(now)),
             Occupancy::Retired => Some(Reason::NotRunning),
@@ -130,6 +152,7 @@ impl<D: Downstream> Seat<D> {
             if matches!(*current, Occupancy::Retired) {
                 return;
             }
+            self.open.store(matches!(occupancy, Occupancy::Open(_)), Ordering::Relaxed);
             std::mem::replace(&mut *current, occupancy)
         };
         self.changed.notify_waiters();

@@ -1,16 +1,16 @@
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
-use tracing::{Span, field};
+use tracing::Span;
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     call::{Answer, Call, CallError, Context, FallbackFailed, Origin, Priority, Reason, chain},
     downstream::{Downstream, Failure, Stage},
-    telemetry::{Outcome, names},
+    telemetry::{Outcome, spans},
     units::Tick,
 };
 
@@ -39,7 +39,7 @@ pub struct Sending<'a, D: Downstream, C: Call<D>, F = NoFallback> {
 /// How far the call is.
 enum Progress<'a, D: Downstream, C: Call<D>, F> {
     Ready(Start<'a, D, C, F>),
-    Running { work: Work<'a, C::Reply>, account: Account },
+    Running(Work<'a, C::Reply>),
     Done,
 }
 
@@ -80,7 +80,7 @@ impl<'a, D: Downstream, C: Call<D>> Sending<'a, D, C> {
             Progress::Ready(Start { service, call, options, fallback: NoFallback }) => {
                 Progress::Ready(Start { service, call, options, fallback: Recovered::new(fallback) })
             }
-            Progress::Running { work, account } => Progress::Running { work, account },
+            Progress::Running(work) => Progress::Running(work),
             Progress::Done => Progress::Done,
         };
         Sending { state }
@@ -133,32 +133,24 @@ where
         {
             match start.begin() {
                 Begun::Ended(result) => return Poll::Ready(result),
-                Begun::Goes(work, account) => self.state = Progress::Running { work, account },
+                Begun::Goes(work) => self.state = Progress::Running(work),
             }
         }
-        let Progress::Running { work, account } = &mut self.state else {
+        let Progress::Running(work) = &mut self.state else {
             panic!("a call was polled again after it had ended")
         };
-        let polled = account.span.in_scope(|| catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))));
-        let result = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => result,
-            Err(payload) => Err(account.call.panicked("code that the call runs", &*payload)),
-        };
-        let Progress::Running { work, account } = mem::replace(&mut self.state, Progress::Done) else {
-            unreachable!("it was running just now")
-        };
-        // What it held is given back before its end is told.
-        drop(work);
-        account.end(&result);
-        Poll::Ready(result)
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.state = Progress::Done;
+        }
+        polled
     }
 }
 
 /// What the first poll makes of a call.
 enum Begun<'a, R> {
     Ended(Result<Answer<R>, CallError>),
-    Goes(Work<'a, R>, Account),
+    Goes(Work<'a, R>),
 }
 
 impl<'a, D, C, F> Start<'a, D, C, F>
@@ -239,45 +231,78 @@ where
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         let account = Account::open(call, &plan);
-        let work = run(Arc::clone(shared), Arc::clone(call), message, plan, key, stale, fallback);
-        Begun::Goes(Box::pin(work), account)
+        let job = Job { call: Arc::new(message), plan, key, stale, fallback };
+        Begun::Goes(Box::pin(run(shared, account, job)))
     }
 }
 
-/// The paths that need I/O.
-async fn run<D, C, F>(
-    shared: Arc<Shared<D>>,
-    state: Arc<CallState>,
-    call: C,
-    mut plan: Plan,
+/// A call that goes on to I/O, and what is known of it.
+struct Job<C, F> {
+    call: Arc<C>,
+    plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Stale>,
     fallback: F,
-) -> Result<Answer<C::Reply>, CallError>
+}
+
+/// The paths that need I/O.
+///
+/// What it awaits borrows from it: what is moved into a future is held twice, by it and by who made it, and it should stay
+/// below 1 KiB, up to which glibc hands out what the same thread gave back.
+fn run<'a, D, C, F>(
+    shared: &'a Arc<Shared<D>>,
+    account: Account,
+    mut job: Job<C, F>,
+) -> impl Future<Output = Result<Answer<C::Reply>, CallError>> + Send + 'a
 where
     D: Downstream,
     C: Call<D>,
-    F: Recover<C::Reply>,
+    F: Recover<C::Reply> + 'a,
 {
-    let call = Arc::new(call);
-    plan.invalidation = invalidation::of_call(&shared, &*call);
-    // Whenever the caller stops waiting; a write that goes on without it does so once more when it ends.
-    let voids = Voids(plan.invalidation.clone());
-    let result = match (key, C::sharing()) {
-        (Some(key), Some(sharing)) => load::load(&shared, &state, &call, &plan, key, sharing).await,
-        _ => pipeline::attempts(&shared, &state, &call, &plan)
-            .await
-            .map(|reply| Answer::owned(reply.value, Origin::Fresh)),
-    };
-    // Before the caller hears of it, who may read what it wrote.
-    drop(voids);
-    match result {
-        Ok(answer) => Ok(answer),
-        Err(error) => match recover::<D, C, F>(&shared, &state, &call, &plan, stale, fallback, &error) {
-            Recovering::Done(result) => result.unwrap_or(Err(error)),
-            Recovering::Later(work) => eventually(&state, &plan, work, error).await,
-        },
+    async move {
+        // What the call held is given back before its end is told.
+        let fresh = {
+            let key = job.key.take();
+            let work = pin!(ask(shared, &account.call, &job.call, &mut job.plan, key));
+            account.watch(work).await
+        };
+        let (result, at) = match fresh {
+            Ok((answer, at)) => (Ok(answer), at),
+            Err(error) => {
+                let Job { call, plan, stale, fallback, .. } = job;
+                let recovering = account.span.in_scope(|| {
+                    recover::<D, C, F>(shared, &account.call, &call, &plan, stale, fallback, &error)
+                });
+                let result = match recovering {
+                    Recovering::Done(result) => result.unwrap_or(Err(error)),
+                    Recovering::Later(work) => Box::pin(account.eventually(&plan, work, error)).await,
+                };
+                (result, None)
+            }
+        };
+        account.end(&result, at);
+        result
     }
+}
+
+/// Asks the downstream, or waits for who does. An answer comes with the time, where it is known.
+async fn ask<D: Downstream, C: Call<D>>(
+    shared: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &mut Plan,
+    key: Option<Box<[u8]>>,
+) -> Result<(Answer<C::Reply>, Option<Tick>), CallError> {
+    plan.invalidation = invalidation::of_call(shared, &**call);
+    // Whenever the caller stops waiting, and before it hears of the end, since it may read what it wrote; a write that
+    // goes on without it does so once more when it ends.
+    let _voids = Voids(plan.invalidation.clone());
+    if let (Some(key), Some(sharing)) = (key, C::sharing()) {
+        let answer = Box::pin(load::load(shared, state, call, plan, key, sharing)).await?;
+        return Ok((answer, None));
+    }
+    let reply = pipeline::attempts(shared, state, call, plan).await?;
+    Ok((Answer::owned(reply.value, Origin::Fresh), Some(reply.at)))
 }
 
 /// Voids what a write changes when its caller stops waiting for it.
@@ -313,9 +338,12 @@ where
             Begun::Ended(result)
         }
         Recovering::Later(work) => {
-            let account = Account::open(state, plan);
-            let (state, plan) = (Arc::clone(state), plan.clone());
-            Begun::Goes(Box::pin(async move { eventually(&state, &plan, work, error).await }), account)
+            let (account, plan) = (Account::open(state, plan), plan.clone());
+            Begun::Goes(Box::pin(async move {
+                let result = account.eventually(&plan, work, error).await;
+                account.end(&result, None);
+                result
+            }))
         }
     }
 }
@@ -367,6 +395,11 @@ where
             Recovering::Done(Some(Ok(Answer::owned(reply, Origin::Fallback))))
         }
         Ok(Recovery::Failed(second)) => Recovering::Done(Some(Err(fallback_failed(error, chain(&*second))))),
+        Ok(Recovery::Later(_)) if Handle::try_current().is_err() => {
+            let text =
+                "it is a future, and the thread that the call was made on has no async runtime to wait in";
+            Recovering::Done(Some(Err(fallback_failed(error, text.to_owned()))))
+        }
         Ok(Recovery::Later(work)) => {
             let context = plan.context.clone().unwrap_or_default().falling_back_from(id);
             Recovering::Later(Box::pin(context.in_scope(work)))
@@ -375,29 +408,6 @@ where
             let text = format!("it panicked: {}", panic_text(&*payload));
             Recovering::Done(Some(Err(fallback_failed(error, text))))
         }
-    }
-}
-
-/// Waits for a fallback that is a future, for the rest of the call's time.
-async fn eventually<R: 'static>(
-    state: &CallState,
-    plan: &Plan,
-    mut work: Later<R>,
-    error: CallError,
-) -> Result<Answer<R>, CallError> {
-    let guarded = std::future::poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(poll) => poll.map_err(|second| chain(&*second)),
-            Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
-        }
-    });
-    match timeout_at(plan.deadline, guarded).await {
-        Ok(Ok(reply)) => {
-            state.metrics().fell_back(false, outcome_of(&error));
-            Ok(Answer::owned(reply, Origin::Fallback))
-        }
-        Ok(Err(second)) => Err(fallback_failed(&error, second)),
-        Err(_) => Err(fallback_failed(&error, format!("the call's time ran out, {}", Stage::Fallback))),
     }
 }
 
@@ -429,30 +439,57 @@ impl Account {
     /// Opens an account for a call that goes on to I/O; it counts as under way until it ends.
     fn open(call: &Arc<CallState>, plan: &Plan) -> Self {
         call.environment.begin_call();
-        let span = tracing::info_span!(
-            target: "seawall",
-            names::CALL_SPAN,
-            otel.name = field::Empty,
-            otel.kind = "internal",
-            seawall.service = &*call.service,
-            seawall.call = call.name,
-            seawall.origin = field::Empty,
-            seawall.outcome = field::Empty,
-            seawall.attempts = field::Empty,
-            seawall.queue_ms = field::Empty,
-        );
-        if !span.is_disabled() {
-            span.record("otel.name", format!("{} {}", call.service, call.name));
-        }
+        let span = spans::of_call(&call.service, call.name);
         Self { call: Arc::clone(call), started: plan.started, priority: plan.priority, ended: false, span }
     }
 
-    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>) {
+    /// Goes on with the work in the call's span; a panic of it is the call's failure.
+    async fn watch<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = Result<T, CallError>>>,
+    ) -> Result<T, CallError> {
+        poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| work.as_mut().poll(context));
+            self.span.in_scope(|| catch_unwind(poll)).unwrap_or_else(|payload| {
+                Poll::Ready(Err(self.call.panicked("code that the call runs", &*payload)))
+            })
+        })
+        .await
+    }
+
+    /// Waits for a fallback that is a future, for the rest of the call's time.
+    async fn eventually<R: 'static>(
+        &self,
+        plan: &Plan,
+        mut work: Later<R>,
+        error: CallError,
+    ) -> Result<Answer<R>, CallError> {
+        let guarded = poll_fn(|context| {
+            let poll = AssertUnwindSafe(|| work.as_mut().poll(context));
+            match self.span.in_scope(|| catch_unwind(poll)) {
+                Ok(poll) => poll.map_err(|second| chain(&*second)),
+                Err(payload) => Poll::Ready(Err(format!("it panicked: {}", panic_text(&*payload)))),
+            }
+        });
+        match timeout_at(plan.deadline, guarded).await {
+            Ok(Ok(reply)) => {
+                self.call.metrics().fell_back(false, outcome_of(&error));
+                Ok(Answer::owned(reply, Origin::Fallback))
+            }
+            Ok(Err(second)) => Err(fallback_failed(&error, second)),
+            Err(_) => Err(fallback_failed(&error, format!("the call's time ran out, {}", Stage::Fallback))),
+        }
+    }
+
+    fn end<R: 'static>(mut self, result: &Result<Answer<R>, CallError>, at: Option<Tick>) {
         self.ended = true;
         let outcome = ending(result);
-        self.span.record("seawall.outcome", outcome.word());
-        self.span.record("seawall.origin", outcome.origin());
-        tell(&self.call, self.started, self.priority, outcome);
+        if !self.span.is_none() {
+            self.span.record("seawall.outcome", outcome.word());
+            self.span.record("seawall.origin", outcome.origin());
+        }
+        let at = at.unwrap_or_else(|| self.call.environment.now());
+        self.call.metrics().ended(outcome, self.priority, at.since(self.started));
     }
 }
 

@@ -7,11 +7,11 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    future::Future,
+    future::{Future, poll_fn},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
-    sync::Arc,
     task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
@@ -94,32 +94,70 @@ impl<C: 'static, R: Send + 'static> Message for Order<C, R> {
 impl<D: Downstream, C: Call<D>> Handler<Order<C, C::Reply>> for Shard<D> {
     type Result = ();
 
-    fn handle(&mut self, mut order: Order<C, C::Reply>, _: &mut Self::Context) {
-        let Some(exchange) = order.begin() else { return };
+    fn handle(&mut self, order: Order<C, C::Reply>, _: &mut Self::Context) {
+        let Some(order) = order.begin() else { return };
         // It waited behind something that blocked the thread: nothing of it may reach the downstream any more.
-        if Instant::now() >= exchange.deadline() {
-            return order.answer(Err(exchange.timed_out()));
+        if Instant::now() >= order.exchange().deadline() {
+            let late = order.exchange().timed_out();
+            return order.answer(Err(late));
         }
-        let mut attempt = Guarded {
-            work: Box::pin(attempt(Rc::clone(&self.downstream), Arc::clone(&exchange))),
-            vitals: Rc::clone(&self.vitals),
-            span: exchange.span.clone(),
-        };
-        match Pin::new(&mut attempt).poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(result) => order.answer(result),
-            Poll::Pending => {
-                let vitals = Rc::clone(&self.vitals);
-                let mut tasks = self.vitals.tasks.borrow_mut();
-                let place = tasks.vacant_entry();
-                let listed = Listed { vitals, key: place.key() };
-                let task = actix_rt::spawn(async move {
-                    let _listed = listed;
-                    finish(attempt, exchange, order).await;
-                });
-                place.insert(task.abort_handle());
-            }
+        let Self { downstream, vitals } = self;
+        let mut serving = Box::pin(serve(Rc::clone(downstream), Rc::clone(vitals), order));
+        if serving.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending() {
+            let mut tasks = vitals.tasks.borrow_mut();
+            let place = tasks.vacant_entry();
+            let listed = Listed { vitals: Rc::clone(vitals), key: place.key() };
+            let task = actix_rt::spawn(async move {
+                let _listed = listed;
+                serving.await;
+            });
+            place.insert(task.abort_handle());
         }
     }
+}
+
+/// Makes an attempt: once in place, and from its second poll on as a task, until it ends, its deadline comes, or its
+/// caller goes away.
+async fn serve<D: Downstream, C: Call<D>>(downstream: Rc<D>, vitals: Rc<Vitals>, order: Order<C, C::Reply>) {
+    let exchange = order.exchange();
+    let result = {
+        let work = pin!(attempt(&*downstream, exchange));
+        let mut work = Guarded { work, vitals: &vitals, span: &exchange.span };
+        match poll_fn(|context| Poll::Ready(Pin::new(&mut work).poll(context))).await {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                handed_over().await;
+                match timeout_at(exchange.deadline(), uncancelled(exchange, work)).await {
+                    Ok(Some(result)) => result,
+                    // Nobody waits for an answer.
+                    Ok(None) => return,
+                    Err(_) => Err(exchange.timed_out()),
+                }
+            }
+        }
+        // The work ends before its caller hears of it: what it held is free again.
+    };
+    order.answer(result);
+}
+
+/// Ends with the poll it is in: what comes after it happens in the next.
+async fn handed_over() {
+    let mut again = false;
+    poll_fn(|_| if mem::replace(&mut again, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// Goes on with the work until its caller goes away.
+async fn uncancelled<C, R>(
+    exchange: &Exchange<C, R>,
+    mut work: impl Future<Output = Result<R, Failure>> + Unpin,
+) -> Option<Result<R, Failure>> {
+    poll_fn(|context| {
+        if exchange.is_cancelled(context) {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut work).poll(context).map(Some)
+    })
+    .await
 }
 
 /// A task's place in the list of those under way.
@@ -152,11 +190,11 @@ impl<D: Downstream> Handler<Check> for Shard<D> {
 
 /// One attempt, and the judgement of its end.
 async fn attempt<D: Downstream, C: Call<D>>(
-    downstream: Rc<D>,
-    exchange: Arc<Exchange<C, C::Reply>>,
+    downstream: &D,
+    exchange: &Exchange<C, C::Reply>,
 ) -> Result<C::Reply, Failure> {
-    let result = exchange.call.attempt(&downstream, &exchange.attempt).await;
-    judge::<D, C>(&exchange, result)
+    let result = exchange.call.attempt(downstream, &exchange.attempt).await;
+    judge::<D, C>(exchange, result)
 }
 
 /// What the call and its settings make of an attempt's end.
@@ -169,47 +207,23 @@ pub(crate) fn judge<D: Downstream, C: Call<D>>(
         .map_err(|failure| exchange.state.settings.classify.apply(failure))
 }
 
-/// Waits for a pending attempt, for its deadline, or for its caller to go away.
-async fn finish<C, R>(
-    mut attempt: Guarded<impl Future<Output = Result<R, Failure>>>,
-    exchange: Arc<Exchange<C, R>>,
-    order: Order<C, R>,
-) {
-    let work = std::future::poll_fn(|context| {
-        if exchange.is_cancelled(context) {
-            return Poll::Ready(None);
-        }
-        Pin::new(&mut attempt).poll(context).map(Some)
-    });
-    match timeout_at(exchange.deadline(), work).await {
-        Ok(Some(result)) => order.answer(result),
-        // Nobody waits for an answer.
-        Ok(None) => {}
-        Err(_) => {
-            // The work ends before its caller hears of it: what it held is free again.
-            drop(attempt);
-            order.answer(Err(exchange.timed_out()));
-        }
-    }
-}
-
 /// Turns a panic of the work into its failure.
-struct Guarded<F> {
-    work: Pin<Box<F>>,
-    vitals: Rc<Vitals>,
-    span: Span,
+struct Guarded<'a, F> {
+    work: Pin<&'a mut F>,
+    vitals: &'a Vitals,
+    span: &'a Span,
 }
 
-impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<F> {
+impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<'_, F> {
     type Output = Result<R, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let _entered = this.span.enter();
-        match catch_unwind(AssertUnwindSafe(|| this.work.as_mut().poll(context))) {
+        let Self { work, vitals, span } = &mut *self;
+        let _entered = span.enter();
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(poll) => poll,
             Err(payload) => {
-                this.vitals.panicked();
+                vitals.panicked();
                 Poll::Ready(Err(Failure::panicked("the attempt", panic_text(&*payload))))
             }
         }

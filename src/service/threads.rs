@@ -22,7 +22,7 @@ use std::{
 
 use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use super::{Occupancy, Seat, state::AsIs};
 use crate::downstream::Downstream;
@@ -31,6 +31,8 @@ thread_local! {
     /// Looked into three times a call, so that the standard hasher would cost it SIP.
     static SEATS: RefCell<HashMap<u64, Box<dyn Entry>, BuildHasherDefault<AsIs>>> = RefCell::default();
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The runtime that was found to run no local tasks on this thread.
+    static BARE: Cell<Option<Id>> = const { Cell::new(None) };
 }
 
 /// A seat of whatever kind.
@@ -89,12 +91,17 @@ pub(crate) fn place() -> Place {
     if Arbiter::try_current().is_some() {
         return Place::Here;
     }
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Err(_) => Place::Nowhere,
-        // actix-web's workers under `#[tokio::main]` report no arbiter, and yet run local tasks. Nothing tells but trying.
-        Ok(RuntimeFlavor::CurrentThread) if can_spawn_local() => Place::Here,
-        Ok(_) => Place::Elsewhere,
+    let Ok(runtime) = Handle::try_current() else { return Place::Nowhere };
+    if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread || BARE.get() == Some(runtime.id()) {
+        return Place::Elsewhere;
     }
+    // actix-web's workers under `#[tokio::main]` report no arbiter, and yet run local tasks. Nothing tells but trying, which
+    // panics where it fails: so it is not tried twice.
+    if can_spawn_local() {
+        return Place::Here;
+    }
+    BARE.set(Some(runtime.id()));
+    Place::Elsewhere
 }
 
 /// Runs `job` on this thread, where local tasks can be started; `false` if it cannot be. A task of tokio's own cannot

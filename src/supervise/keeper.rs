@@ -12,7 +12,10 @@ use futures_util::{
     FutureExt,
     future::{Either, select},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::watchdog;
 use crate::{
@@ -157,11 +160,12 @@ impl<D: Downstream> Keeper<D> {
         if matches!(end, End::Retired) {
             vitals.abort();
         }
-        if !running.is_finished() && timeout(CLOSE_TIMEOUT, &mut running).await.is_err() {
-            running.abort();
+        let wound_up = wind_up(running, downstream);
+        match end {
+            End::Retired => wound_up.await,
+            // Its successor does not wait for it.
+            _ => drop(actix_rt::spawn(wound_up)),
         }
-        let close = async { downstream.close().await };
-        let _ = timeout(CLOSE_TIMEOUT, AssertUnwindSafe(close).catch_unwind()).await;
         end
     }
 
@@ -213,6 +217,15 @@ impl<D: Downstream> Keeper<D> {
     fn emit(&self, what: What) {
         self.service.state.environment.events.emit(Some(&self.service.state.name), what);
     }
+}
+
+/// Lets a shard end, and closes its pool; each may take so long.
+async fn wind_up<D: Downstream>(mut running: JoinHandle<()>, downstream: Rc<D>) {
+    if !running.is_finished() && timeout(CLOSE_TIMEOUT, &mut running).await.is_err() {
+        running.abort();
+    }
+    let close = async { downstream.close().await };
+    let _ = timeout(CLOSE_TIMEOUT, AssertUnwindSafe(close).catch_unwind()).await;
 }
 
 impl<D: Downstream> Drop for Keeper<D> {

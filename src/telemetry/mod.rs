@@ -7,6 +7,7 @@ mod events;
 mod log;
 mod metrics;
 pub mod names;
+pub(crate) mod spans;
 
 pub use events::{Cause, Event, EventStream, What};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use seawall::{Runtime, call::Reason, telemetry::What};
-use seawall_testkit::{Ask, Behaviour, Reaction, Scripted};
+use seawall_testkit::{Ask, Behaviour, Echo, Reaction, Scripted};
 
 use crate::support::replies;
 
@@ -109,6 +109,20 @@ fn a_thread_without_a_runtime_is_told_so() {
         std::thread::spawn(move || users.send(Ask(1)).now_or_never()).join().expect("it does not panic");
     let error = error.expect("it does not wait").expect_err("it has nothing to wait in");
     assert!(matches!(error.reason(), Some(Reason::NoRuntime)), "{error:?}");
+    system.block_on(runtime.drain());
+}
+
+#[test]
+fn a_fallback_that_is_a_future_needs_a_runtime_and_says_so() {
+    let system = actix_rt::System::new();
+    let runtime = system.block_on(start(&replies()));
+    let users = runtime.service::<Scripted>("users").expect("there");
+    let send = move || {
+        users.send(Ask(1)).fallback(|_| async { Echo { id: 1, serial: 0, number: 0 } }).now_or_never()
+    };
+    let error = std::thread::spawn(send).join().expect("it does not panic");
+    let error = error.expect("it does not wait").expect_err("it has nothing to wait in");
+    assert!(error.to_string().contains("no async runtime to wait in"), "{error}");
     system.block_on(runtime.drain());
 }
 

@@ -195,3 +195,22 @@ fn breaker_and_cache_survive_a_restart() {
         end(runtime).await;
     });
 }
+
+/// A reload and a restart waited up to four seconds for the old pool to close before they opened another.
+#[test]
+fn a_pool_that_does_not_close_keeps_nobody_waiting_for_the_next() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let (runtime, users) = start("", &behaviour).await;
+        users.send(Ask(1)).await.expect("it replies");
+        behaviour.hang_on_close(true);
+        users.reopen();
+        settle().await;
+        let asked = tokio::time::Instant::now();
+        users.send(Ask(2)).await.expect("it replies");
+        assert!(asked.elapsed() < ms(10), "{:?}", asked.elapsed());
+        assert_eq!((behaviour.opened(), behaviour.closed()), (2, 1));
+        behaviour.hang_on_close(false);
+        end(runtime).await;
+    });
+}

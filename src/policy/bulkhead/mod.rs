@@ -156,14 +156,20 @@ impl<W> Bulkhead<W> {
         rank: Option<u64>,
         waiter: impl FnOnce() -> W,
     ) -> Entry<W> {
+        if self.try_enter() { Entry::Admitted } else { self.queue(priority, deadline, rank, waiter) }
+    }
+
+    /// Lets a call in if a place is free and nobody waits; whether it did.
+    #[inline]
+    pub fn try_enter(&self) -> bool {
         let mut word = self.word.load(Ordering::Acquire);
         while waiting(word) == 0 && in_flight(word) < self.max_in_flight() {
             match self.swap(word, word + 1) {
-                Ok(()) => return Entry::Admitted,
+                Ok(()) => return true,
                 Err(current) => word = current,
             }
         }
-        self.queue(priority, deadline, rank, waiter)
+        false
     }
 
     fn queue(&self, priority: u8, deadline: Tick, rank: Option<u64>, waiter: impl FnOnce() -> W) -> Entry<W> {

@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ struct Inner {
     check: RwLock<Box<Check>>,
     opened: AtomicU64,
     closed: AtomicU64,
+    close_hangs: AtomicBool,
     attempts: AtomicU64,
     finished: AtomicU64,
 }
@@ -90,6 +91,7 @@ impl Behaviour {
             check: RwLock::new(Box::new(|| Ok(()))),
             opened: AtomicU64::new(0),
             closed: AtomicU64::new(0),
+            close_hangs: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
             finished: AtomicU64::new(0),
         }))
@@ -115,6 +117,11 @@ impl Behaviour {
         self.0.opened.load(Ordering::SeqCst)
     }
 
+    /// Whether closing a pool never ends, from now on.
+    pub fn hang_on_close(&self, hangs: bool) {
+        self.0.close_hangs.store(hangs, Ordering::SeqCst);
+    }
+
     /// How often a pool was closed.
     pub fn closed(&self) -> u64 {
         self.0.closed.load(Ordering::SeqCst)
@@ -135,8 +142,11 @@ impl Behaviour {
         (self.0.open.read())(before)
     }
 
-    pub(super) fn closing(&self) {
+    pub(super) async fn closing(&self) {
         self.0.closed.fetch_add(1, Ordering::SeqCst);
+        if self.0.close_hangs.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
     }
 
     pub(super) fn checking(&self) -> Result<(), Failure> {

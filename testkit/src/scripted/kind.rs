@@ -44,7 +44,7 @@ impl Downstream for Scripted {
     }
 
     async fn close(&self) {
-        self.behaviour.closing();
+        self.behaviour.closing().await;
     }
 
     fn endpoints(settings: &Self::Settings) -> Vec<EndpointAddress> {
