@@ -75,7 +75,7 @@ impl Flights {
     }
 
     /// Ends a flight: whoever comes now starts a new one. `store` keeps the outcome, unless its key was invalidated
-    /// meanwhile; both under one lock, so that no invalidation falls between the question and the storing. What `store`
+    /// meanwhile, or a newer load took its place; both under one lock, so that no invalidation falls between the question and the storing. What `store`
     /// gives back (the replies that had to go) is dropped when the lock is free: a reply's own `Drop` may call again.
     pub(crate) fn land<T>(
         &self,
@@ -86,10 +86,11 @@ impl Flights {
     ) {
         let displaced = {
             let mut by_key = self.by_key.lock();
-            if by_key.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            let is_newest = by_key.get(key).is_some_and(|current| Arc::ptr_eq(current, flight));
+            if is_newest {
                 by_key.remove(key);
             }
-            (!flight.is_outdated()).then(|| store(&outcome))
+            (is_newest && !flight.is_outdated()).then(|| store(&outcome))
         };
         flight.landed.send_replace(Some(outcome));
         drop(displaced);

@@ -1,9 +1,10 @@
 //! A call's first try and its hedges, side by side: the first answer counts, and whoever is behind then is cancelled.
 //!
-//! A hedge is an attempt like any other: it asks breaker, bulkhead and rate by itself, and has a permit of its own, which
-//! ends as cancelled, and says nothing about the downstream, if it loses. It differs in when it is not made at all: where
-//! the downstream may be ill (its breaker is not closed) or sheds load, where it would have to wait (the bulkhead has no free place: it
-//! would take one from a first try), and where the budget that it shares with retries is spent.
+//! A hedge is an attempt like any other: it asks breaker, throttle, bulkhead and rate by itself, and has a permit of its
+//! own, which ends as cancelled, and says nothing about the downstream, if it loses. It differs in when it is not made at
+//! all: where the downstream may be ill (its breaker is not closed) or sheds load, where it would have to wait (the bulkhead
+//! has no free place: it would take one from a first try), and where the budget that it shares with retries is spent. With
+//! `on_cancel = "finish"` a loser is finished, as any attempt is whose caller has gone.
 //!
 //! ```text
 //! first under way -> delay -> a hedge -> delay -> the next, as many as the settings allow
@@ -32,7 +33,7 @@ use super::{
 use crate::{
     call::Call,
     downstream::{Blame, Downstream},
-    telemetry::Try,
+    telemetry::{Try, spans},
     units::Tick,
 };
 
@@ -108,6 +109,7 @@ pub(super) async fn race<D: Downstream, C: Call<D>>(
                     due
                 } else if state.may_hedge(now) {
                     *sent += 1;
+                    spans::note("seawall.attempts", 1 + *sent);
                     let trial = Trial { number: 1 + *sent, which: Try::Hedge, begun: None };
                     hedges.push(Box::pin(async move {
                         attempt(service, state, call, plan, trial, now, &mut Ranks::default()).await

@@ -43,7 +43,7 @@ pub enum What {
     Saturated,
     /// Calls are admitted again.
     Relieved,
-    /// The retry budget is spent: failures are not retried until it refills.
+    /// The retry budget is spent: until it refills, failures are not retried, and what is late is not hedged.
     BudgetExhausted,
     /// A thread's pool was opened.
     PoolOpened {

@@ -6,7 +6,7 @@ use seawall::{
     downstream::{Blame, Reached},
     runtime::CallSnapshot,
 };
-use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, virtual_time};
+use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{down, end, ms, replies, start};
@@ -319,5 +319,33 @@ fn a_hedge_whose_first_try_is_refused_is_not_made() {
         sleep(ms(100)).await;
         assert_eq!(behaviour.attempts(), 1);
         end(runtime).await;
+    });
+}
+
+#[test]
+fn calls_from_threads_that_have_no_shard_are_hedged_too() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    tokio.block_on(async {
+        let behaviour = Behaviour::new(|asked| match asked.number {
+            1 => Reaction::Hang,
+            _ => Reaction::Reply,
+        });
+        let settings =
+            "[runtime]\narbiters = 1\n[services.users]\nkind = \"scripted\"\nhedge = { delay = \"20ms\" }";
+        let builder = Runtime::builder().kind::<Scripted>().extension("users", behaviour.clone());
+        let runtime = builder.parse(settings).expect("it is TOML").start().await.expect("it is right");
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let calls = (0..20).map(|id| {
+            let users = users.clone();
+            tokio::spawn(async move { users.send(Ask(id)).await.map(|answer| answer.number) })
+        });
+        for answer in join_all(calls).await {
+            assert_eq!(answer.expect("it does not panic").expect("the hedge's"), 2);
+        }
+        assert_eq!((behaviour.attempts(), behaviour.finished()), (40, 20));
+        let bulkhead = runtime.snapshot().service("users").and_then(|users| users.bulkhead);
+        assert_eq!(bulkhead.map(|bulkhead| bulkhead.in_flight), Some(0));
+        assert_eq!(runtime.drain().await.cut_off, 0);
     });
 }

@@ -129,3 +129,24 @@ fn a_stale_reply_is_not_loaded_anew_while_the_breaker_is_open() {
         end(runtime).await;
     });
 }
+
+/// K13: of two loads of one key, the older one ends last, and puts nothing in the place of the newer one's reply.
+#[test]
+fn a_load_that_was_overtaken_leaves_the_newer_reply_where_it_is() {
+    virtual_time(async || {
+        let behaviour =
+            Behaviour::new(|asked| Reaction::Reply.after(ms(if asked.serial == 1 { 500 } else { 10 })));
+        let (runtime, users) = start("", &behaviour).await;
+        let overtaken = users.send(Lookup(1));
+        let newer = async {
+            sleep(ms(100)).await;
+            users.invalidate_tag("item:1");
+            users.send(Lookup(1)).await.expect("a load of its own").serial
+        };
+        let (overtaken, newer) = tokio::join!(overtaken, newer);
+        assert_eq!((overtaken.expect("the old one").serial, newer), (1, 2));
+        let kept = users.send(Lookup(1)).await.expect("kept");
+        assert_eq!((kept.serial, behaviour.attempts()), (2, 2), "it was not loaded a third time");
+        end(runtime).await;
+    });
+}
