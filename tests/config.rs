@@ -108,3 +108,29 @@ fn a_bad_file_changes_nothing_and_says_where_it_is_wrong() {
         runtime.drain().await;
     });
 }
+
+#[test]
+fn how_it_is_written_and_what_it_says_are_judged_in_one() {
+    virtual_time(async || {
+        let settings = "[runtmie]\n[defaults]\nkind = \"scripted\"\n[services.users]\nkind = \"scripted\"\n\
+                        timeout = 5\ncalls = 3\n[services.orders]\nkind = \"scriptd\"";
+        let builder = builder().parse(settings).expect("it is TOML");
+        let builder = builder.variable("SEAWALL__SERVICES__USRES__TIMEOUT", "1s");
+        let told = builder.start().await.expect_err("it is wrong").to_string();
+        insta::assert_snapshot!(told, @r#"
+        the settings have 6 errors
+        error: unknown section `runtmie`; did you mean `runtime`? Known here: defaults, kinds, runtime, services, telemetry
+          --> settings:1:2: runtmie
+        error: each service says itself of what kind it is; write `kind` in [services.X]
+          --> settings:3:1: defaults.kind
+        error: found the number 5, and a duration needs its unit: write "5s" or "5ms"
+          --> settings:6:1: services.users.timeout
+        error: found the integer 3; wanted a table: [services.users.calls]
+          --> settings:7:1: services.users.calls
+        error: unknown kind `scriptd`; did you mean `scripted`? Known here: func, scripted (kinds are made known by `Builder::kind`)
+          --> settings:9:1: services.orders.kind
+        error: unknown service `usres`; did you mean `users`? Known here: orders, users
+          --> variable SEAWALL__SERVICES__USRES__TIMEOUT
+        "#);
+    });
+}

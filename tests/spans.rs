@@ -10,12 +10,13 @@ use seawall::{
 };
 use seawall_testkit::{Ask, Behaviour, Reaction, Scripted, virtual_time};
 
-/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, and drains.
+/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, overrides what is injected, and drains.
 async fn busy() {
     let down = || Failure::new(Blame::Downstream, "the connection broke").symptom(Symptom::Reset);
     let behaviour = Behaviour::new(move |_| Reaction::Fail(down()).after(Duration::from_millis(1)));
-    let settings = "[services.users]\nkind = \"scripted\"\nretry = false\n\
-                    bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }";
+    let settings = "[runtime]\nallow_faults = true\n[services.users]\nkind = \"scripted\"\nretry = false\n\
+                    bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }\n\
+                    calls.Other.faults = { hang = \"1%\" }";
     let runtime = Runtime::builder()
         .kind::<Scripted>()
         .extension("users", behaviour.clone())
@@ -33,6 +34,8 @@ async fn busy() {
     behaviour.react(|_| Reaction::Reply);
     tokio::time::sleep(Duration::from_secs(2)).await;
     users.send(Ask(1)).await.expect("the probe is well");
+    let off = runtime.set("users.calls.Other.faults", false).lasting(Duration::from_secs(1));
+    off.because("a test").expect("it is right");
     users.reopen();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(runtime.drain().await.cut_off, 0);
@@ -106,7 +109,11 @@ fn the_names_of_spans_and_log_lines_are_pinned() {
     bulkhead saturated: message service
     drain ended: message
     drain started: message
+    faults are injected no more: message service scope
+    faults are injected on purpose: message service scope faults
+    override ended: message service key by cause
     pool opened: message service thread
+    setting overridden: message service key value by because lasting
     shard restarted: message service thread cause
     ");
 }

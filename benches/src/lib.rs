@@ -5,10 +5,13 @@
 #![allow(clippy::print_stdout)] // Its output is the table.
 
 pub mod fixture;
+mod row;
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use serde::Serialize;
+
+pub use row::Row;
 
 /// How a bench was asked to run.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +19,11 @@ pub struct Options {
     /// Fewer rounds: enough to see whether it works, not enough for a figure to quote.
     pub quick: bool,
     figures: Option<PathBuf>,
+    peers: Peers,
 }
+
+/// What others cost that do not run in this process, by row and peer.
+type Peers = BTreeMap<String, BTreeMap<String, f64>>;
 
 impl Options {
     /// Reads the command line.
@@ -32,9 +39,13 @@ impl Options {
                     let file = args.next().ok_or("`--figures` needs the name of a file")?;
                     options.figures = Some(file.into());
                 }
+                Some("--peers") => {
+                    let file = args.next().ok_or("`--peers` needs the name of a file")?;
+                    options.peers = peers(&PathBuf::from(file))?;
+                }
                 _ => {
                     return Err(format!(
-                        "{arg:?} is not understood: there are `--quick` and `--figures FILE`"
+                        "{arg:?} is not understood: there are `--quick`, `--figures FILE` and `--peers FILE`"
                     ));
                 }
             }
@@ -52,6 +63,11 @@ impl Options {
     /// # Errors
     /// When the file cannot be written.
     pub fn report(&self, figures: &[Figure]) -> Result<(), String> {
+        let mut figures = figures.to_vec();
+        for figure in &mut figures {
+            figure.peers.extend(self.peers.get(figure.name).cloned().unwrap_or_default());
+        }
+        let figures = &figures;
         println!("{:32} {:>10}        goal       peers", "", "");
         for Figure { name, value, unit, goal, peers } in figures {
             let peers: Vec<_> = peers.iter().map(|(peer, value)| format!("{peer} {value:.2}")).collect();
@@ -65,6 +81,12 @@ impl Options {
     }
 }
 
+fn peers(file: &PathBuf) -> Result<Peers, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
+}
+
 /// One figure.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -72,12 +94,12 @@ pub struct Figure {
     pub name: &'static str,
     /// The least over all rounds.
     pub value: f64,
-    /// `ns`, `us` or `ratio`.
+    /// `ns`, `us`, `ms`, `bytes`, `ratio` or a count.
     pub unit: &'static str,
     /// What it should be; empty for what is there to compare with.
     pub goal: &'static str,
     /// What others cost, measured in the same run and unit.
-    pub peers: BTreeMap<&'static str, f64>,
+    pub peers: BTreeMap<String, f64>,
 }
 
 impl Figure {
@@ -89,7 +111,7 @@ impl Figure {
     /// The same beside what `peer` costs.
     #[must_use]
     pub fn beside(mut self, peer: &'static str, value: f64) -> Self {
-        self.peers.insert(peer, value);
+        self.peers.insert(peer.to_owned(), value);
         self
     }
 }

@@ -53,6 +53,8 @@ pub enum Reason {
     },
     /// The downstream sheds load, and the call was among those that are not sent to it.
     Throttled(Throttled),
+    /// The settings have it refused on purpose: `faults.reject`.
+    Injected,
     /// The caller's deadline had passed before anything was sent.
     DeadlinePassed,
     /// The service's pool cannot be opened; it is tried again.
@@ -256,6 +258,7 @@ impl Reason {
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
             Self::Throttled(_) => "throttle",
+            Self::Injected => "faults",
             Self::DeadlinePassed => "deadline",
             Self::Removed
             | Self::Draining
@@ -287,6 +290,7 @@ impl fmt::Display for Reason {
                 write!(f, "it is called more often than its rate allows; the next call is due in {retry_after:?}")
             }
             Self::Throttled(throttled) => write!(f, "{throttled}"),
+            Self::Injected => f.write_str("injected: `faults.reject` has it refused on purpose"),
             Self::DeadlinePassed => f.write_str(
                 "the caller's deadline had passed before it could be sent; nothing was asked of the downstream",
             ),

@@ -52,10 +52,10 @@ pub struct Layers {
 /// All settings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
-    /// What files and variables say.
-    pub(super) merged: Map<String, Value>,
+    /// What files and variables say. Shared, so that an override costs no copy of it.
+    pub(super) merged: Arc<Map<String, Value>>,
     /// What they said and does not count, for a stronger one said otherwise; the strongest last.
-    pub(super) beaten: Vec<Map<String, Value>>,
+    pub(super) beaten: Arc<Vec<Map<String, Value>>>,
     /// What code says at run time.
     pub(super) overrides: Map<String, Value>,
 }
@@ -72,9 +72,8 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
-        let mut errors = ConfigErrors::new();
-        let files = files::read(directory, environment, &mut errors);
-        Self::merge(&files, variables, names, errors)
+        let (layers, errors) = Self::load_all(directory, environment, variables, names)?;
+        errors.or(layers)
     }
 
     /// Reads settings from TOML text, and then the variables.
@@ -86,6 +85,34 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
     ) -> Result<Self, ConfigErrors> {
+        let (layers, errors) = Self::parse_all(content, variables, names)?;
+        errors.or(layers)
+    }
+
+    /// What [`load`](Self::load) loads, and what is wrong with it that does not keep the rest from being judged.
+    ///
+    /// # Errors
+    /// If files cannot be read, or are no TOML: nothing that they say could be judged then.
+    pub(crate) fn load_all(
+        directory: &Path,
+        environment: Option<&str>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        names: &Names,
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        let files = files::read(directory, environment, &mut errors);
+        Self::merge(&files, variables, names, errors)
+    }
+
+    /// The same of what [`parse`](Self::parse) reads.
+    ///
+    /// # Errors
+    /// If the text is no TOML.
+    pub(crate) fn parse_all(
+        content: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+        names: &Names,
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
         let files = [("settings".to_owned(), content.to_owned())];
         Self::merge(&files, variables, names, ConfigErrors::new())
     }
@@ -95,7 +122,7 @@ impl Layers {
         variables: impl IntoIterator<Item = (String, String)>,
         names: &Names,
         mut errors: ConfigErrors,
-    ) -> Result<Self, ConfigErrors> {
+    ) -> Result<(Self, ConfigErrors), ConfigErrors> {
         let mut layers: Vec<_> =
             files.iter().map(|(name, content)| text::parse(content, name, &mut errors)).collect();
         if !errors.is_empty() {
@@ -108,8 +135,9 @@ impl Layers {
         let merged = if variables.is_empty() { written } else { merge([written, variables.clone()]) };
         layers.push(variables);
         shape::judge(&merged, &mut errors);
-        let beaten = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
-        errors.or(Self { tree: Arc::new(Tree { merged, beaten, overrides: Map::new() }) })
+        let beaten: Vec<_> = layers.into_iter().map(|layer| beaten(layer, &merged)).collect();
+        let tree = Tree { merged: Arc::new(merged), beaten: Arc::new(beaten), overrides: Map::new() };
+        Ok((Self { tree: Arc::new(tree) }, errors))
     }
 
     /// The same settings, and one more on top of all: code sets it at run time. `None` and `false` turn off.
@@ -154,9 +182,16 @@ impl Layers {
         self.names(&["services"])
     }
 
-    /// The names of all calls of a service that have settings of their own.
+    /// The names of all calls of a service that have settings of their own, be it by an override.
     pub fn calls(&self, service: &str) -> Vec<String> {
-        self.names(&["services", service, "calls"])
+        let at = ["services", service, "calls"];
+        let mut names = self.names(&at);
+        names.extend(
+            path::table(&self.tree.overrides, &at).into_iter().flat_map(|calls| calls.keys().cloned()),
+        );
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The names of all kinds that have settings, known or not.
@@ -238,9 +273,13 @@ impl Layers {
     }
 
     fn names(&self, table: &[&str]) -> Vec<String> {
+        // What is no table was complained about, and is not to be judged as one.
         let mut names: Vec<_> = path::table(&self.tree.merged, table)
-            .map(|table| table.keys().cloned().collect())
-            .unwrap_or_default();
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| matches!(value.kind, ValueKind::Table(_)))
+            .map(|(name, _)| name.clone())
+            .collect();
         names.sort_unstable();
         names
     }

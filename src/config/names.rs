@@ -87,7 +87,7 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 /// `scheme://user:password@host` with `...` in place of the password: no settings should have it, and some will.
-pub(super) fn without_password(text: &str) -> String {
+pub(crate) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = rest.split(['/', '?', '#', '"']).next().unwrap_or_default();
     match authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':')) {

@@ -16,10 +16,30 @@ pub(super) fn shown<'a>(start: &str, steps: impl IntoIterator<Item = &'a Step>) 
 }
 
 /// The key of a value in a table; a name that TOML would quote is quoted.
-pub(super) fn join(table: &str, key: &str) -> String {
+pub(crate) fn join(table: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let dot = if table.is_empty() { "" } else { "." };
     if bare { format!("{table}{dot}{key}") } else { format!("{table}{dot}{key:?}") }
+}
+
+/// The keys of a path as it is shown, `users."a.b".timeout`; `None` if it is none.
+pub(crate) fn split(path: &str) -> Option<Vec<String>> {
+    let (mut keys, mut rest) = (Vec::new(), path);
+    loop {
+        let (key, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
+        };
+        if key.is_empty() || key.contains(['"', '\\']) {
+            return None;
+        }
+        keys.push(key.to_owned());
+        rest = match after.strip_prefix('.') {
+            Some(rest) => rest,
+            None if after.is_empty() => return Some(keys),
+            None => return None,
+        };
+    }
 }
 
 /// The value at these keys.
@@ -78,6 +98,30 @@ fn remove_in(value: &mut Value, steps: &[Step]) -> bool {
         }
         (ValueKind::Array(values), [Step::Index(index), rest @ ..]) => {
             values.get_mut(*index).is_some_and(|value| remove_in(value, rest))
+        }
+        _ => false,
+    }
+}
+
+/// Puts a value at the end of a way, whose tables and arrays are there; whether they are.
+pub(super) fn put(table: &mut Map<String, Value>, steps: &[Step], value: Value) -> bool {
+    match steps {
+        [] | [Step::Index(_), ..] => false,
+        [Step::Key(last)] => {
+            table.insert(last.clone(), value);
+            true
+        }
+        [Step::Key(first), rest @ ..] => {
+            table.get_mut(first).is_some_and(|within| put_in(within, rest, value))
+        }
+    }
+}
+
+fn put_in(within: &mut Value, steps: &[Step], value: Value) -> bool {
+    match (&mut within.kind, steps) {
+        (ValueKind::Table(table), steps) => put(table, steps, value),
+        (ValueKind::Array(values), [Step::Index(index), rest @ ..]) => {
+            values.get_mut(*index).is_some_and(|within| put_in(within, rest, value))
         }
         _ => false,
     }

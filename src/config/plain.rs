@@ -7,13 +7,13 @@ use toml::{Table, Value};
 ///
 /// # Errors
 /// For bytes, and for maps whose keys are no text.
-pub(super) fn plain(value: &(impl Serialize + ?Sized)) -> Result<Value, Unwritable> {
+pub(crate) fn plain(value: &(impl Serialize + ?Sized)) -> Result<Value, Unwritable> {
     value.serialize(Plain)
 }
 
 /// What settings cannot hold.
 #[derive(Debug)]
-pub(super) struct Unwritable(String);
+pub(crate) struct Unwritable(String);
 
 impl fmt::Display for Unwritable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

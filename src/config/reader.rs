@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use config::{Map, Value};
 use serde::Deserialize;
@@ -11,6 +14,7 @@ use super::{
     origin::Mark,
     path::{self, Step, join},
     shape::complain,
+    standin,
     value::{Notes, Root},
 };
 
@@ -37,10 +41,11 @@ impl<'a> Reader<'a> {
     ///
     /// All that is wrong is noted, and then taken as if it were not written, so that the rest is judged too: with
     /// errors noted, what is returned is good for finding more of them, and for nothing else. `None` if it cannot be
-    /// read without what is wrong or missing.
+    /// read without what is wrong or missing; all keys that are missing are told.
     pub fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Option<T> {
         let mut table = self.merged.clone();
         let mut dropped: BTreeSet<Vec<Step>> = BTreeSet::new();
+        let mut stand_ins: BTreeMap<Vec<Step>, i64> = BTreeMap::new();
         for _ in 0..MOST_ERRORS {
             let notes = Notes::default();
             let read = T::deserialize(Root { table: &table, notes: &notes });
@@ -50,10 +55,10 @@ impl<'a> Reader<'a> {
                 self.note(&table, &path, message);
             }
             let Mistake { path, missing, message, .. } = match read {
-                Ok(value) => return Some(value),
+                Ok(value) => return stand_ins.is_empty().then_some(value),
                 Err(mistake) => mistake,
             };
-            let path = path.unwrap_or_default();
+            let mut path = path.unwrap_or_default();
             if let Some(name) = missing {
                 let missing = [path.as_slice(), &[Step::Key(name.to_owned())]].concat();
                 // What was dropped for being wrong is not missing.
@@ -64,6 +69,18 @@ impl<'a> Reader<'a> {
                     };
                     self.errors.add(origin, key, message);
                 }
+                // What is missing behind it is found without it.
+                if path::put(&mut table, &missing, standin::value(0)) {
+                    dropped.insert(missing.clone());
+                    stand_ins.insert(missing, 0);
+                    continue;
+                }
+            } else if let Some((at, form)) = stand_ins.iter_mut().find(|(at, _)| path.starts_with(at)) {
+                *form += 1;
+                if *form < standin::FORMS && path::put(&mut table, at, standin::value(*form)) {
+                    continue;
+                }
+                path = at[..at.len() - 1].to_vec();
             } else if !dropped.iter().any(|dropped| dropped.starts_with(&path)) {
                 // Otherwise it may be wrong only for what was dropped from it.
                 self.note(&table, &path, message);

@@ -121,7 +121,7 @@ impl Scope {
                 Table::Text(table) => (vec![&**table], &[]),
                 Table::Override(at) => (vec![&self.tree.overrides], at),
                 Table::Written(at) => {
-                    (std::iter::once(&self.tree.merged).chain(self.tree.beaten.iter().rev()).collect(), at)
+                    (std::iter::once(&*self.tree.merged).chain(self.tree.beaten.iter().rev()).collect(), at)
                 }
             };
             let keys = full(at, keys);
@@ -160,7 +160,7 @@ impl Scope {
     fn find_table<'a>(&'a self, part: &'a Part) -> Option<(&'a Map<String, Value>, &'a [String])> {
         let (tree, at) = match &part.table {
             Table::Text(table) => return Some((table, &[])),
-            Table::Written(at) => (&self.tree.merged, at),
+            Table::Written(at) => (&*self.tree.merged, at),
             Table::Override(at) => (&self.tree.overrides, at),
         };
         Some((path::table(tree, &full(at, &[]))?, at))

@@ -14,12 +14,12 @@ pub(super) fn judge(merged: &Map<String, Value>, errors: &mut ConfigErrors) {
         }
         let Some(section) = table(section, name, errors) else { continue };
         match name.as_str() {
-            "defaults" => no_calls(section, name, errors),
+            "defaults" => of_many(section, name, errors),
             "kinds" => {
                 for (kind, settings) in section {
                     let key = join(name, kind);
                     let Some(settings) = table(settings, &key, errors) else { continue };
-                    no_calls(settings, &key, errors);
+                    of_many(settings, &key, errors);
                 }
             }
             "services" => {
@@ -52,10 +52,17 @@ fn table<'a>(value: &'a Value, key: &str, errors: &mut ConfigErrors) -> Option<&
     }
 }
 
-fn no_calls(settings: &Map<String, Value>, key: &str, errors: &mut ConfigErrors) {
-    if let Some(calls) = settings.get("calls") {
-        let message = "calls are a service's own; write them as [services.X.calls.C]";
-        complain(errors, calls, &join(key, "calls"), message);
+/// What a service says itself, and nobody for several.
+const OF_ONE: [(&str, &str); 2] = [
+    ("calls", "calls are a service's own; write them as [services.X.calls.C]"),
+    ("kind", "each service says itself of what kind it is; write `kind` in [services.X]"),
+];
+
+fn of_many(settings: &Map<String, Value>, name: &str, errors: &mut ConfigErrors) {
+    for (key, message) in OF_ONE {
+        if let Some(value) = settings.get(key) {
+            complain(errors, value, &join(name, key), message);
+        }
     }
 }
 

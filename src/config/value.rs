@@ -12,6 +12,7 @@ use super::{
     origin::Mark,
     path::Step,
     secret,
+    standin::{self, StandIn},
 };
 
 /// What reading notes by the way.
@@ -117,7 +118,11 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
         let one = self.current.take().ok_or_else(|| de::Error::custom("a value was read before its key"))?;
         let path = one.path.clone();
-        seed.deserialize(one).map_err(|mistake: Mistake| mistake.at(&path))
+        let read = match standin::form(one.value) {
+            Some(form) => seed.deserialize(StandIn(form)),
+            None => seed.deserialize(one),
+        };
+        read.map_err(|mistake: Mistake| mistake.at(&path))
     }
 }
 

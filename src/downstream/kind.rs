@@ -1,8 +1,8 @@
 use std::{fmt, future::Future};
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Failure, OpenContext, OpenError};
+use super::{Failure, OpenContext, OpenError, PoolFigures};
 
 /// A kind of downstream: how its pool is opened, checked and closed.
 ///
@@ -27,6 +27,16 @@ pub trait Downstream: Sized + 'static {
     /// [`Secret`](crate::config::Secret)s; an `Option` is turned off by `false`, so it cannot hold a `bool`.
     type Settings: DeserializeOwned + PartialEq + Clone + Send + Sync + 'static;
 
+    /// The kind's own settings for [`Runtime::explain`](crate::Runtime::explain), in the shape that they are written in and
+    /// with their defaults; `settings` itself where its type serialises as it is read.
+    ///
+    /// Without it, `explain` shows what is written, and no defaults. It is a method and no bound on
+    /// [`Settings`](Self::Settings), for many are checked while they are read and cannot be written back; these say what
+    /// they can. Keys that are left out are shown where they are written; secrets serialise as references.
+    fn explain(settings: &Self::Settings) -> impl Serialize {
+        let _ = settings;
+    }
+
     /// Opens one shard's pool. Bounded by the service's `connect_timeout`.
     ///
     /// # Errors
@@ -47,6 +57,15 @@ pub trait Downstream: Sized + 'static {
     /// Closes the pool. Attempts may still hold it.
     fn close(&self) -> impl Future<Output = ()> {
         async {}
+    }
+
+    /// What the service's connections are doing, over all shards; `None` for a kind without any.
+    ///
+    /// Asked from any thread, while the pools lie on theirs: so the kind reads what its shards share, and finds it by
+    /// [`OpenContext::find_shared`].
+    fn pool(context: &OpenContext) -> Option<PoolFigures> {
+        let _ = context;
+        None
     }
 
     /// Where these settings point to, for people to read.

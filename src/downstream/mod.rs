@@ -6,12 +6,14 @@
 
 mod extensions;
 mod failure;
+mod figures;
 mod kind;
 mod open;
 mod pool;
 
 pub use extensions::Extensions;
 pub use failure::{Failure, Stage, Symptom};
+pub use figures::PoolFigures;
 pub use kind::{Downstream, EndpointAddress};
 pub use open::{OpenContext, OpenError};
 pub use pool::{PoolSettings, Shards};

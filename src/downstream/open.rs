@@ -67,6 +67,11 @@ impl OpenContext {
             Arc::clone(self.shared.lock().entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(make())));
         value.downcast().expect("the map's key is the value's type")
     }
+
+    /// The `T` that the shards share, if one has asked for it.
+    pub fn find_shared<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.shared.lock().get(&TypeId::of::<T>())?).downcast().ok()
+    }
 }
 
 impl fmt::Debug for OpenContext {

@@ -8,6 +8,7 @@ pub mod blame;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod faults;
 pub mod freshness;
 pub mod hedge;
 pub mod latency;

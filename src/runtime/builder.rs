@@ -7,6 +7,7 @@ use super::{
     Inner, Registry, Runtime, Services, judge,
     kind::{Kind, KindOf, Kinds},
     loader::{Loader, Origin},
+    overrides::InForce,
 };
 use crate::{
     config::ConfigErrors,
@@ -79,8 +80,8 @@ impl Builder {
     /// Takes the settings from the files of a directory, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how the files are written. What they say is judged when the runtime starts, and so
-    /// are the variables: only then are all names known.
+    /// If the files cannot be read, or are no TOML: nothing that they say could be judged. All else that is wrong is told
+    /// at once when the runtime starts, for until then kinds, services and variables may be added by which it is right.
     pub fn load(mut self, directory: impl Into<PathBuf>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Directory(directory.into());
         self.origin.files()?;
@@ -90,8 +91,7 @@ impl Builder {
     /// Takes the settings from TOML text, and the variables `SEAWALL__...`.
     ///
     /// # Errors
-    /// Everything that is wrong with how it is written. What it says is judged when the runtime starts, and so are the
-    /// variables: only then are all names known.
+    /// If it is no TOML. All else that is wrong is told at once when the runtime starts, as of [`load`](Self::load).
     pub fn parse(mut self, text: impl Into<String>) -> Result<Self, ConfigErrors> {
         self.origin = Origin::Text(text.into());
         self.origin.files()?;
@@ -125,9 +125,10 @@ impl Builder {
             extensions: self.extensions,
             variables: self.variables,
         };
-        let layers = loader.layers().map_err(StartError::Config)?;
+        let (layers, errors) = loader.layers().map_err(StartError::Config)?;
         let (mut settings, telemetry, judged) =
-            judge::whole(&layers, &self.kinds, &loader).map_err(StartError::Config)?;
+            judge::whole(&layers, &self.kinds, &loader, |_| Vec::new(), errors)
+                .map_err(StartError::Config)?;
         let lanes = if self.current_thread {
             settings.watchdog = std::time::Duration::ZERO;
             0
@@ -152,6 +153,7 @@ impl Builder {
             kinds: self.kinds,
             loader,
             services: RwLock::new(services),
+            in_force: Mutex::new(InForce::new(layers)),
             supervisor,
             published: Mutex::default(),
             control,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::{
-    kind::{Kind, Kinds, Settings},
+    kind::{Kind, Kinds, KnownCall, Settings},
     loader::Loader,
     sense,
 };
@@ -20,13 +20,14 @@ pub(super) struct Judged {
     pub(super) settings: Settings,
 }
 
-/// Judges all settings.
+/// Judges all settings, with which `errors` are wrong already. `made` tells the calls of a service that code has made so far.
 pub(super) fn whole(
     layers: &Layers,
     kinds: &Kinds,
     loader: &Loader,
+    made: impl Fn(&str) -> Vec<KnownCall>,
+    mut errors: ConfigErrors,
 ) -> Result<(RuntimeSettings, TelemetrySettings, Vec<Judged>), ConfigErrors> {
-    let mut errors = ConfigErrors::new();
     let runtime = runtime(layers, &mut errors);
     let telemetry = section(&layers.section("telemetry"), &mut errors);
     let known = || kinds.keys().copied();
@@ -49,7 +50,7 @@ pub(super) fn whole(
             without_kind(layers, &name, &mut errors);
             continue;
         };
-        if let Some(settings) = kind.judge(layers, &name, loader, &mut errors) {
+        if let Some(settings) = kind.judge(layers, &name, loader, &made(&name), &mut errors) {
             judged.push(Judged { kind: Arc::clone(kind), settings });
         }
     }
@@ -114,5 +115,6 @@ fn without_kind(layers: &Layers, name: &str, errors: &mut ConfigErrors) {
     }
     if let Some(defaults) = &defaults {
         sense::call(defaults, &scope, errors);
+        sense::faults(defaults, layers, &scope, errors);
     }
 }

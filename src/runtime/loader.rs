@@ -23,13 +23,21 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn layers(&self) -> Result<Layers, ConfigErrors> {
+    /// All settings, and what is wrong with them already.
+    ///
+    /// # Errors
+    /// If nothing that they say can be judged.
+    pub(super) fn layers(&self) -> Result<(Layers, ConfigErrors), ConfigErrors> {
         self.origin.layers(&self.registry, &self.variables)
     }
 }
 
 impl Origin {
-    fn layers(&self, registry: &Registry, set: &[(String, String)]) -> Result<Layers, ConfigErrors> {
+    fn layers(
+        &self,
+        registry: &Registry,
+        set: &[(String, String)],
+    ) -> Result<(Layers, ConfigErrors), ConfigErrors> {
         // What is not UTF-8 is passed on mangled, and refused by that: were it left out, nobody would be told.
         let variables = env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -47,13 +55,13 @@ impl Origin {
         &self,
         variables: impl Iterator<Item = (String, String)>,
         names: &Names,
-    ) -> Result<Layers, ConfigErrors> {
+    ) -> Result<(Layers, ConfigErrors), ConfigErrors> {
         match self {
-            Self::Nowhere => Layers::parse("", variables, names),
-            Self::Text(text) => Layers::parse(text, variables, names),
+            Self::Nowhere => Layers::parse_all("", variables, names),
+            Self::Text(text) => Layers::parse_all(text, variables, names),
             Self::Directory(directory) => {
                 let environment = env::var_os("SEAWALL_ENV").map(|name| name.to_string_lossy().into_owned());
-                Layers::load(directory, environment.as_deref(), variables, names)
+                Layers::load_all(directory, environment.as_deref(), variables, names)
             }
         }
     }

@@ -21,7 +21,10 @@ pub fn mock<D: Downstream>(
     settings: Option<&str>,
 ) -> Result<Service<D>, ConfigErrors> {
     let environment = Arc::new(Environment::new(&RuntimeSettings::default(), Lanes::new("", 0), 0));
-    let text = settings.map_or_else(String::new, |settings| format!("[defaults]\n{settings}"));
+    let text = settings.map_or_else(String::new, |settings| {
+        // A mock is for tests, where faults are meant.
+        format!("[defaults]\n{settings}\n[runtime]\nallow_faults = true")
+    });
     let layers = Layers::parse(&text, [], &Names::default())?;
     let scope = layers.service(name, D::KIND, "")?;
     let mut errors = ConfigErrors::new();

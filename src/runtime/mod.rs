@@ -3,11 +3,13 @@
 mod bind;
 mod builder;
 mod drain;
+mod faults;
 mod judge;
 mod kind;
 mod loader;
 mod metrics;
 mod mock;
+mod overrides;
 mod reload;
 mod sense;
 mod snapshot;
@@ -21,9 +23,11 @@ pub use bind::{BindError, Binder, Handle, Registering, Registry, Services};
 pub use builder::{Builder, StartError};
 pub use drain::Drained;
 pub use mock::mock;
+pub use overrides::{LONGEST_OVERRIDE, MOST_OVERRIDES, Override, OverrideError, Setting};
 pub use reload::{ReloadError, Reloaded};
 pub use snapshot::{
-    CacheSnapshot, CallSnapshot, HedgeSnapshot, LatencySnapshot, ServiceSnapshot, ShardSnapshot, Snapshot,
+    CacheSnapshot, CallSnapshot, HedgeSnapshot, InjectedSnapshot, LatencySnapshot, PoolSnapshot,
+    ServiceSnapshot, ShardSnapshot, Snapshot,
 };
 
 use crate::{
@@ -49,6 +53,8 @@ struct Inner {
     kinds: Kinds,
     loader: Loader,
     services: RwLock<Owned>,
+    /// What the services' settings are made of. Whoever changes it holds `services` to write.
+    in_force: Mutex<overrides::InForce>,
     supervisor: Addr<Supervisor>,
     published: Mutex<metrics::Published>,
     /// The thread that the supervisor is on, if it is the runtime's own.

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, error::Error, fmt, sync::Arc};
 
-use super::{Runtime, judge};
+use super::{Runtime, judge, overrides};
 use crate::{config::ConfigErrors, supervise::Adopt, telemetry::What};
 
 /// What a reload changed.
@@ -31,8 +31,12 @@ impl Runtime {
     /// Reads all settings again, judges them whole, and only then puts them in force. What did not change keeps its pool
     /// and state. `[runtime]` is read once, at the start.
     ///
+    /// Overrides stay in force, and are judged with the new settings; those of a service that is gone end.
+    ///
     /// # Errors
-    /// If anything is wrong with them; then nothing changes.
+    /// If anything is wrong with them; then nothing changes. An override that does not go with the new settings is such an
+    /// error too, at its own place: the reload is what is new, and whoever makes it is there to read it and to
+    /// [`unset`](Self::unset) what stands in its way, while the override was set for a reason by somebody who may not be.
     pub fn reload(&self) -> Result<Reloaded, ReloadError> {
         let environment = &self.inner.environment;
         self.try_reload().inspect_err(|error| {
@@ -45,9 +49,12 @@ impl Runtime {
         let inner = &self.inner;
         // Held to the end: reloads come one after the other.
         let mut services = inner.services.write();
-        let layers = inner.loader.layers().map_err(ReloadError::Config)?;
+        overrides::expire(inner, &services);
+        let (base, errors) = inner.loader.layers().map_err(ReloadError::Config)?;
+        let layers = inner.in_force.lock().over(&base).map_err(ReloadError::Config)?;
+        let made = |name: &str| services.get(name).map_or_else(Vec::new, |owned| owned.state().made());
         let (_, _, judged) =
-            judge::whole(&layers, &inner.kinds, &inner.loader).map_err(ReloadError::Config)?;
+            judge::whole(&layers, &inner.kinds, &inner.loader, made, errors).map_err(ReloadError::Config)?;
         for one in &judged {
             if let Some(owned) = services.get(one.settings.name())
                 && !one.settings.is_of_kind(owned.kind())
@@ -78,6 +85,7 @@ impl Runtime {
                 inner.supervisor.do_send(Adopt(Arc::clone(owned).supervised()));
             }
         }
+        overrides::reloaded(inner, base);
         inner.environment.generation.add_one();
         reloaded.generation = inner.environment.generation.get();
         inner.environment.events.emit(None, What::Reloaded { generation: reloaded.generation });

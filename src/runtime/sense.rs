@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    config::{ConfigErrors, Scope},
+    config::{ConfigErrors, Layers, Scope},
     policy::hedge::Delay,
-    service::{CallSettings, ServiceSettings},
+    service::{CallSettings, RuntimeSettings, ServiceSettings},
     units::Ratio,
 };
 
@@ -169,5 +169,30 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
         if rate.per.is_zero() {
             scope.error(errors, "rate.per", "it must be longer than 0s");
         }
+    }
+}
+
+/// What must not be said of faults on purpose, least of all where nobody allowed them.
+pub(super) fn faults(settings: &CallSettings, layers: &Layers, scope: &Scope, errors: &mut ConfigErrors) {
+    let Some(faults) = &settings.faults else { return };
+    // A hair's breadth for what decimal shares add up to.
+    if faults.shares() > 1.0 + 1e-9 {
+        let message = format!(
+            "faults.reject = {}, hang = {} and fail = {} are shares of all attempts, and together more than all",
+            faults.reject, faults.hang, faults.fail
+        );
+        scope.error_among(errors, &["faults.reject", "faults.hang", "faults.fail"], message);
+    }
+    // What is wrong with `[runtime]` itself is told by whoever reads it.
+    let section = layers.section("runtime");
+    let mut told = ConfigErrors::new();
+    let runtime: Option<RuntimeSettings> = section.reader(&mut told).read();
+    if !runtime.is_some_and(|runtime| runtime.allow_faults) {
+        scope.error(
+            errors,
+            "faults",
+            "faults make calls fail on purpose, so they are refused unless `allow_faults = true` stands in [runtime]; \
+             say that where they are meant, and nowhere else",
+        );
     }
 }

@@ -2,15 +2,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Inner, kind::Owning};
+use super::{Inner, Override, kind::Owning};
 use crate::{
     call::Priority,
-    downstream::EndpointAddress,
+    downstream::{EndpointAddress, PoolFigures},
     policy::{
-        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, latency::Quantiles, throttle::ThrottleSnapshot,
+        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, latency::Quantiles,
+        throttle::ThrottleSnapshot,
     },
-    service::{CallState, ScopePolicies},
-    telemetry::{AttemptResult, Lookup, Outcome, Try},
+    service::{CallState, Injector, ScopePolicies},
+    telemetry::{AttemptResult, Injected, Lookup, Outcome, Try},
 };
 
 /// What a runtime is doing.
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub threads_stalled: u64,
     /// Events that slow listeners lost.
     pub events_dropped: u64,
+    /// Settings that code overrides, the oldest first.
+    pub overrides: Vec<Override>,
     /// The memory tier.
     pub cache: CacheSnapshot,
     /// Every service, by name.
@@ -58,12 +61,18 @@ pub struct ServiceSnapshot {
     pub endpoints: Vec<EndpointAddress>,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
+    /// Its connections, if it has any.
+    pub pool: Option<PoolSnapshot>,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
     /// Its throttle, if it has one.
     pub throttle: Option<ThrottleSnapshot>,
+    /// Faults that are injected into all its calls but those with others, if any are.
+    pub faults: Option<FaultSettings>,
+    /// Faults injected so far.
+    pub injected: InjectedSnapshot,
     /// What is left of its retry budget, from 0 to 1.
     pub retry_budget: Option<f64>,
     /// Loads for the cache that are under way.
@@ -74,6 +83,33 @@ pub struct ServiceSnapshot {
     pub context_missing: u64,
     /// Its calls, by name.
     pub calls: Vec<CallSnapshot>,
+}
+
+/// What a service's connections are doing, over all its shards. Counts are since its settings last changed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PoolSnapshot {
+    /// Connections that there may be.
+    pub max: usize,
+    /// Connections that are open.
+    pub open: usize,
+    /// Of these, how many wait for a request.
+    pub idle: usize,
+    /// Of these, how many serve one.
+    pub in_use: usize,
+    /// Requests that wait for a connection to come free.
+    pub waiting: usize,
+    /// Connections made.
+    pub created: u64,
+    /// Connections closed, by whomever.
+    pub closed: u64,
+    /// Requests that went over a connection that had served one before.
+    pub reused: u64,
+    /// Requests that found no connection free in time.
+    pub timeouts: u64,
+    /// How long those waited that found none free at once.
+    pub wait: LatencySnapshot,
+    /// How long connections took to make.
+    pub create: LatencySnapshot,
 }
 
 /// One thread's shard of a service.
@@ -124,6 +160,8 @@ pub struct CallSnapshot {
     pub bulkhead: Option<BulkheadSnapshot>,
     /// Its own throttle, where it has one.
     pub throttle: Option<ThrottleSnapshot>,
+    /// Faults that are injected into it, its service's or its own.
+    pub faults: Option<FaultSettings>,
 }
 
 /// What became of a call's hedges.
@@ -135,6 +173,19 @@ pub struct HedgeSnapshot {
     pub sent: u64,
     /// Those whose answer came first.
     pub won: u64,
+}
+
+/// How many attempts suffered on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct InjectedSnapshot {
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Attempts that were made later.
+    pub delayed: u64,
+    /// Attempts that got no answer.
+    pub hung: u64,
+    /// Attempts that were refused.
+    pub rejected: u64,
 }
 
 /// Quantiles of durations, in microseconds.
@@ -181,6 +232,7 @@ impl CallSnapshot {
 
 pub(super) fn take(inner: &Inner) -> Snapshot {
     let environment = &inner.environment;
+    let overrides = inner.in_force.lock().overrides();
     Snapshot {
         phase: environment.phase().word(),
         active: environment.active(),
@@ -188,6 +240,7 @@ pub(super) fn take(inner: &Inner) -> Snapshot {
         reloads_refused: environment.refused_reloads.get(),
         threads_stalled: environment.stalls.get(),
         events_dropped: environment.events.dropped(),
+        overrides,
         cache: CacheSnapshot {
             bytes: environment.memory.bytes(),
             max_bytes: environment.memory.capacity(),
@@ -209,9 +262,17 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         up: state.is_up(),
         endpoints: owned.endpoints(),
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
+        pool: owned.pool().as_ref().map(pool),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
         throttle: table.shared.throttle.as_ref().map(|throttle| throttle.snapshot(now)),
+        faults: faults(&table.shared.faults),
+        injected: InjectedSnapshot {
+            failed: state.metrics.injections(Injected::Fail),
+            delayed: state.metrics.injections(Injected::Delay),
+            hung: state.metrics.injections(Injected::Hang),
+            rejected: state.metrics.injections(Injected::Reject),
+        },
         retry_budget: table.budget.as_ref().map(|budget| budget.left(now)),
         loads: state.flights.len(),
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
@@ -253,7 +314,12 @@ fn call(call: &CallState, shared: &ScopePolicies) -> CallSnapshot {
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
         throttle: throttle.map(|throttle| throttle.snapshot(now)),
+        faults: faults(&call.faults),
     }
+}
+
+fn faults(injector: &Option<Arc<Injector>>) -> Option<FaultSettings> {
+    injector.as_ref().map(|injector| injector.faults.settings().clone())
 }
 
 fn latency(call: &CallState) -> LatencySnapshot {
@@ -261,7 +327,27 @@ fn latency(call: &CallState) -> LatencySnapshot {
     let histograms = all.flat_map(|outcome| {
         Priority::ALL.into_iter().filter_map(move |priority| call.metrics().duration(outcome, priority))
     });
-    let quantiles = Quantiles::of(histograms);
+    quantiles(&Quantiles::of(histograms))
+}
+
+fn quantiles(quantiles: &Quantiles) -> LatencySnapshot {
     let micros = |q| quantiles.at(q).unwrap_or(Duration::ZERO).as_micros() as u64;
     LatencySnapshot { p50_us: micros(0.5), p95_us: micros(0.95), p99_us: micros(0.99) }
+}
+
+fn pool(figures: &PoolFigures) -> PoolSnapshot {
+    let times = |histogram: &Option<Arc<_>>| quantiles(&Quantiles::of(histogram.as_deref()));
+    PoolSnapshot {
+        max: figures.max,
+        open: figures.open,
+        idle: figures.idle,
+        in_use: figures.open.saturating_sub(figures.idle),
+        waiting: figures.waiting,
+        created: figures.created,
+        closed: figures.closed,
+        reused: figures.reused,
+        timeouts: figures.timeouts,
+        wait: times(&figures.wait_time),
+        create: times(&figures.create_time),
+    }
 }

@@ -12,6 +12,7 @@ mod gate;
 mod guard;
 mod handle;
 mod hedge;
+mod inject;
 mod invalidation;
 mod load;
 mod pipeline;
@@ -37,6 +38,7 @@ pub use settings::{
 
 pub(crate) use environment::{Environment, Phase, Pulse};
 pub(crate) use handle::{Opening, Shared};
+pub(crate) use inject::Injector;
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};

@@ -9,6 +9,7 @@
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
 //!   throttle  where the downstream sheds load: by chance, end here     (throttling.rs)
+//!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   admit     the breaker's permit, then the rate's token
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
@@ -268,6 +269,11 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         None => false,
     };
 
+    let drawn = match &state.faults {
+        Some(faults) => faults.draw(state, plan.priority)?,
+        None => None,
+    };
+
     let mut admission = Admission::new(state, which, now);
     if counts {
         admission.counts_as(plan.priority);
@@ -313,6 +319,12 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         plan.invalidation.clone(),
         poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
+    if let Some(faults) = &state.faults
+        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
     let (arrived, at) = match &service.rules {
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {

@@ -249,6 +249,8 @@ struct Job<C, F> {
 ///
 /// What it awaits borrows from it: what is moved into a future is held twice, by it and by who made it, and it should stay
 /// below 1 KiB, up to which glibc hands out what the same thread gave back.
+// An `async fn` would hold its arguments twice, as what it was given and as what it goes by.
+#[allow(clippy::manual_async_fn)]
 fn run<'a, D, C, F>(
     shared: &'a Arc<Shared<D>>,
     account: Account,

@@ -8,7 +8,7 @@ use crate::{
     call::Priority,
     downstream::{Blame, Failure, PoolSettings},
     policy::{
-        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings,
+        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings, faults::FaultSettings,
         freshness::CacheSettings, hedge::HedgeSettings, rate::RateSettings, restart::RestartSettings,
         retry::RetrySettings, throttle::ThrottleSettings,
     },
@@ -34,6 +34,9 @@ pub struct RuntimeSettings {
     pub watchdog: Duration,
     /// Events that a slow listener may be behind. Default 1,024.
     pub event_buffer: usize,
+    /// Whether `faults` may be set: nowhere by default, so that a test's settings do no harm where they are not meant.
+    /// Other than the rest it counts at each reload too.
+    pub allow_faults: bool,
 }
 
 impl Default for RuntimeSettings {
@@ -45,6 +48,7 @@ impl Default for RuntimeSettings {
             concurrent_reopens: 2,
             watchdog: Duration::from_secs(1),
             event_buffer: 1024,
+            allow_faults: false,
         }
     }
 }
@@ -145,6 +149,8 @@ pub struct CallSettings {
     pub hedge: Option<HedgeSettings>,
     /// Kept replies, of calls that opted in.
     pub cache: Option<CacheSettings>,
+    /// Faults on purpose; off unless written, and refused unless `runtime.allow_faults` is on.
+    pub faults: Option<FaultSettings>,
     /// Which answers are failures, in the kind's own words.
     pub classify: Classify,
 }
@@ -164,6 +170,7 @@ impl Default for CallSettings {
             retry: Some(RetrySettings::default()),
             hedge: None,
             cache: Some(CacheSettings::default()),
+            faults: None,
             classify: Classify::default(),
         }
     }

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
+    inject::Injector,
 };
 use crate::{
     cache::{Flights, Generation},
@@ -67,6 +68,7 @@ pub(crate) struct ScopePolicies {
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) rate: Option<Arc<Rate>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) faults: Option<Arc<Injector>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -81,6 +83,7 @@ pub(crate) struct CallState {
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<Rate>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     /// Always the call's own: what is late for one is not for another.
     pub(crate) hedge: Option<Arc<Hedge>>,
@@ -191,6 +194,11 @@ impl State {
         self.table.store(Arc::new(table));
     }
 
+    /// The calls that are known, and what their derives say.
+    pub(crate) fn made(&self) -> Vec<(&'static str, &'static str)> {
+        self.table().calls().map(|call| (call.name, call.derived)).collect()
+    }
+
     fn call_state(
         &self,
         table: &Table,
@@ -218,6 +226,7 @@ impl State {
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
             throttle: own.throttle,
+            faults: own.faults,
             budget: table.budget.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
@@ -307,6 +316,11 @@ impl Table {
         self.calls.values()
     }
 
+    /// Whether faults are injected into any call.
+    pub(crate) fn injects(&self) -> bool {
+        self.shared.faults.is_some() || self.calls().any(|call| call.faults.is_some())
+    }
+
     fn without_calls(&self) -> Self {
         Self {
             settings: self.settings.clone(),
@@ -348,7 +362,11 @@ impl ScopePolicies {
             (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
             (_, new) => new.clone().map(|new| Arc::new(Throttle::new(new))),
         };
-        Self { breaker, gate, rate, throttle }
+        let faults = match before {
+            Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
+            _ => Injector::new(settings.faults.as_ref(), environment),
+        };
+        Self { breaker, gate, rate, throttle, faults }
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -404,7 +422,15 @@ impl ScopePolicies {
                 _ => settings.throttle.clone().map(|new| Arc::new(Throttle::new(new))),
             }
         };
-        Self { breaker, gate, rate, throttle }
+        let faults = if settings.faults == defaults.faults {
+            shared.faults.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                _ => Injector::new(settings.faults.as_ref(), &state.environment),
+            }
+        };
+        Self { breaker, gate, rate, throttle, faults }
     }
 }
 

@@ -11,5 +11,5 @@ mod supervisor;
 mod watchdog;
 
 pub(crate) use keeper::keep;
-pub(crate) use supervisor::{Adopt, Supervised, Supervisor};
+pub(crate) use supervisor::{Adopt, Alarm, Supervised, Supervisor};
 pub(crate) use watchdog::Watchdog;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 
 use super::Watchdog;
 use crate::service::Environment;
@@ -29,13 +29,14 @@ pub(crate) struct Supervisor {
     /// Those whose next check is on its way.
     checked: BTreeSet<Arc<str>>,
     watchdog: Option<Watchdog>,
+    alarm: Option<SpawnHandle>,
 }
 
 impl Supervisor {
     /// A supervisor of no service yet. `watchdog` is the time after which a silent thread counts as blocked.
     pub(crate) fn new(environment: &Arc<Environment>, watchdog: Option<Duration>) -> Self {
         let watchdog = watchdog.map(|interval| Watchdog::new(environment, interval));
-        Self { services: BTreeMap::new(), checked: BTreeSet::new(), watchdog }
+        Self { services: BTreeMap::new(), checked: BTreeSet::new(), watchdog, alarm: None }
     }
 }
 
@@ -90,5 +91,26 @@ impl Handler<Check> for Supervisor {
         }
         drop(actix_rt::spawn(Arc::clone(service).check()));
         context.notify_later(Check(name), interval);
+    }
+}
+
+/// Does something after a while, in place of what was to be done before: there is one timer, whatever waits for it.
+pub(crate) struct Alarm {
+    pub(crate) after: Duration,
+    pub(crate) work: Box<dyn FnOnce() + Send>,
+}
+
+impl Message for Alarm {
+    type Result = ();
+}
+
+impl Handler<Alarm> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Alarm { after, work }: Alarm, context: &mut Self::Context) {
+        if let Some(before) = self.alarm.take() {
+            context.cancel_future(before);
+        }
+        self.alarm = Some(context.run_later(after, |_, _| work()));
     }
 }

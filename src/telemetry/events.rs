@@ -99,6 +99,40 @@ pub enum What {
         /// What is wrong with them.
         errors: Arc<str>,
     },
+    /// Code overrides a setting for a while.
+    OverrideSet {
+        /// The setting, in full.
+        key: Arc<str>,
+        /// What it is now, as TOML.
+        value: Arc<str>,
+        /// Who did it.
+        by: Arc<str>,
+        /// Why.
+        because: Arc<str>,
+        /// For how long.
+        lasting: Duration,
+    },
+    /// An override has ended.
+    OverrideExpired {
+        /// The setting, in full.
+        key: Arc<str>,
+        /// Who had set it.
+        by: Arc<str>,
+        /// What ended it.
+        cause: Ended,
+    },
+    /// Faults are injected from now on, or others than before.
+    FaultsOn {
+        /// `service`, or the call that has faults of its own.
+        scope: Arc<str>,
+        /// Which, and how many.
+        faults: Arc<str>,
+    },
+    /// Faults are injected no more.
+    FaultsOff {
+        /// `service`, or the call that had faults of its own.
+        scope: Arc<str>,
+    },
     /// The runtime takes no new calls.
     DrainStarted,
     /// All calls have ended, or their time is up.
@@ -110,6 +144,33 @@ pub enum What {
     Unanswered(CallError),
     /// This listener was too slow, and lost events.
     Lagged(u64),
+}
+
+/// What ended an override.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ended {
+    /// Its time was up.
+    Time,
+    /// Somebody asked for it.
+    Unset,
+    /// The service is gone from the settings.
+    ServiceRemoved,
+    /// Another ended, without which it makes no sense.
+    Contradicts,
+}
+
+impl Ended {
+    /// The word for it in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Unset => "unset",
+            Self::ServiceRemoved => "service_removed",
+            Self::Contradicts => "contradicts",
+        }
+    }
 }
 
 /// Why a shard ended.

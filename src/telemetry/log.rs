@@ -1,6 +1,6 @@
 use tracing::{info, warn};
 
-use super::{Event, What};
+use super::{Ended, Event, What};
 use crate::policy::breaker::State;
 
 /// Writes an event's line: a warning where things got worse.
@@ -66,6 +66,20 @@ pub(crate) fn log(event: &Event) {
         }
         What::Reloaded { generation } => info!(generation, "settings reloaded"),
         What::ReloadRefused { errors } => warn!(errors = &**errors, "reload refused"),
+        What::OverrideSet { key, value, by, because, lasting } => {
+            let (key, value, by, because) = (&**key, &**value, &**by, &**because);
+            warn!(service, key, value, by, because, ?lasting, "setting overridden");
+        }
+        What::OverrideExpired { key, by, cause: cause @ Ended::Contradicts } => {
+            warn!(service, key = &**key, by = &**by, cause = cause.word(), "override ended");
+        }
+        What::OverrideExpired { key, by, cause } => {
+            info!(service, key = &**key, by = &**by, cause = cause.word(), "override ended");
+        }
+        What::FaultsOn { scope, faults } => {
+            warn!(service, scope = &**scope, faults = &**faults, "faults are injected on purpose");
+        }
+        What::FaultsOff { scope } => info!(service, scope = &**scope, "faults are injected no more"),
         What::DrainStarted => info!("drain started"),
         What::DrainEnded { cut_off: 0 } => info!("drain ended"),
         What::DrainEnded { cut_off } => warn!(cut_off, "drain ended with calls cut off"),

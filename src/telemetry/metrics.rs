@@ -241,14 +241,37 @@ impl CallMetrics {
 }
 
 /// The policies that refuse calls, as metrics name them.
-pub(crate) const REFUSING: [&str; 7] =
-    ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed"];
+pub(crate) const REFUSING: [&str; 8] =
+    ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed", "faults"];
+
+/// What attempts suffer on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Injected {
+    Fail,
+    Delay,
+    Hang,
+    Reject,
+}
+
+impl Injected {
+    pub(crate) const ALL: [Self; 4] = [Self::Fail, Self::Delay, Self::Hang, Self::Reject];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Delay => "delay",
+            Self::Hang => "hang",
+            Self::Reject => "reject",
+        }
+    }
+}
 
 /// One service's.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceMetrics {
     rejections: [[[Counter; Priority::ALL.len()]; 2]; REFUSING.len()],
     restarts: [Counter; Cause::ALL.len()],
+    injected: [Counter; Injected::ALL.len()],
     pub(crate) queue_wait: Lazy,
     pub(crate) context_missing: Counter,
     transitions: parking_lot::Mutex<Vec<(TransitionLabels, u64)>>,
@@ -266,6 +289,14 @@ impl ServiceMetrics {
 
     pub(crate) fn rejections(&self, policy: usize, shadow: bool, priority: Priority) -> u64 {
         self.rejections[policy][usize::from(shadow)][priority as usize].get()
+    }
+
+    pub(crate) fn injected(&self, what: Injected) {
+        self.injected[what as usize].add_one();
+    }
+
+    pub(crate) fn injections(&self, what: Injected) -> u64 {
+        self.injected[what as usize].get()
     }
 
     pub(crate) fn restarted(&self, cause: Cause) {
@@ -296,7 +327,8 @@ mod tests {
     /// Who counts by label counts on these: a word that changes is a breaking change.
     #[test]
     fn the_words_of_labels_are_pinned() {
-        assert_eq!(REFUSING, ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed"]);
+        let refusing = ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed", "faults"];
+        assert_eq!(REFUSING, refusing);
         assert_eq!(Try::ALL.map(Try::word), ["first", "retry", "hedge"]);
         let results = ["success", "failure", "overload", "ignored", "cancelled"];
         assert_eq!(AttemptResult::ALL.map(AttemptResult::word), results);

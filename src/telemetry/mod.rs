@@ -9,11 +9,11 @@ mod metrics;
 pub mod names;
 pub(crate) mod spans;
 
-pub use events::{Cause, Event, EventStream, What};
+pub use events::{Cause, Ended, Event, EventStream, What};
 
 pub(crate) use events::EventBus;
 pub(crate) use log::log;
 pub(crate) use metrics::{
-    AttemptResult, CallMetrics, Counter, FALLBACK_REASONS, FALLBACK_SOURCES, Lookup, Outcome, REFUSING,
-    ServiceMetrics, Try,
+    AttemptResult, CallMetrics, Counter, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome,
+    REFUSING, ServiceMetrics, Try,
 };

@@ -35,6 +35,18 @@ pub const CACHE_COALESCED: &str = "seawall.cache.coalesced";
 pub const CACHE_EVICTIONS: &str = "seawall.cache.evictions";
 /// Gauge: bytes in the memory tier.
 pub const CACHE_BYTES: &str = "seawall.cache.bytes";
+/// Gauge: a kind's connections. Labels: service, state (idle or used).
+pub const POOL_COUNT: &str = "db.client.connection.count";
+/// Gauge: connections that there may be. Labels: service.
+pub const POOL_MAX: &str = "db.client.connection.max";
+/// Gauge: requests that wait for a connection. Labels: service.
+pub const POOL_PENDING: &str = "db.client.connection.pending_requests";
+/// Counter: requests that found no connection free in time. Labels: service.
+pub const POOL_TIMEOUTS: &str = "db.client.connection.timeouts";
+/// Histogram, seconds: making a connection. Labels: service.
+pub const POOL_CREATE_TIME: &str = "db.client.connection.create_time";
+/// Histogram, seconds: waiting for a connection, of those requests that found none free at once. Labels: service.
+pub const POOL_WAIT_TIME: &str = "db.client.connection.wait_time";
 /// Counter: shards restarted. Labels: service, cause.
 pub const RESTARTS: &str = "seawall.restarts";
 /// Gauge: 1 unless the service is failed. Labels: service.
@@ -47,6 +59,12 @@ pub const EVENTS_DROPPED: &str = "seawall.events.dropped";
 pub const CONTEXT_MISSING: &str = "seawall.context.missing";
 /// Gauge: how often settings were applied, the first time included.
 pub const CONFIG_GENERATION: &str = "seawall.config.generation";
+/// Gauge: overrides in force.
+pub const CONFIG_OVERRIDES: &str = "seawall.config.overrides";
+/// Gauge: 1 while faults are injected into a service or one of its calls. Labels: service.
+pub const FAULTS_ON: &str = "seawall.faults.on";
+/// Counter: faults injected. Labels: service, fault.
+pub const FAULTS_INJECTED: &str = "seawall.faults.injected";
 /// Counter: reloads that were refused.
 pub const CONFIG_RELOAD_FAILED: &str = "seawall.config.reload.failed";
 

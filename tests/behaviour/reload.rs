@@ -8,20 +8,20 @@ use seawall_testkit::{Ask, Behaviour, Lookup, Reaction, Scripted, virtual_time};
 use crate::support::{down, end, replies, settle};
 
 /// Settings in a directory of the test's own, gone with it.
-struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Files {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("seawall-{}-{test}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory");
         Self(directory)
     }
 
-    fn write(&self, settings: &str) {
+    pub(crate) fn write(&self, settings: &str) {
         fs::write(self.0.join("default.toml"), settings).expect("a file");
     }
 
-    async fn start(&self, behaviour: &Behaviour) -> (Runtime, Service<Scripted>) {
+    pub(crate) async fn start(&self, behaviour: &Behaviour) -> (Runtime, Service<Scripted>) {
         let runtime = Runtime::builder()
             .kind::<Scripted>()
             .extension("users", behaviour.clone())
@@ -43,7 +43,7 @@ impl Drop for Files {
     }
 }
 
-const USERS: &str = "[services.users]\nkind = \"scripted\"\n";
+pub(crate) const USERS: &str = "[services.users]\nkind = \"scripted\"\n";
 
 #[test]
 fn what_did_not_change_keeps_its_pool_and_state() {

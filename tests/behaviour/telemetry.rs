@@ -49,9 +49,11 @@ fn the_names_of_metrics_are_pinned() {
         seawall_call_duration_seconds histogram
         seawall_call_fallbacks_total counter
         seawall_config_generation gauge
+        seawall_config_overrides gauge
         seawall_config_reload_failed_total counter
         seawall_context_missing_total counter
         seawall_events_dropped_total counter
+        seawall_faults_on gauge
         seawall_in_flight gauge
         seawall_limit gauge
         seawall_queue_length gauge

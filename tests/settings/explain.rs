@@ -49,12 +49,17 @@ fn whole_service() {
         services.users.classify.ignore = []  # built-in default
         services.users.classify.overload = []  # built-in default
         services.users.connect_timeout = "2s"  # built-in default
+        services.users.engine = "kv"  # built-in default
+        services.users.faults = false  # built-in default
         services.users.health.failures = 3  # built-in default
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default
         services.users.hedge = false  # built-in default
         services.users.kind = "vault"  # settings:2:1
+        services.users.labels = {}  # built-in default
+        services.users.limits = false  # built-in default
         services.users.max_timeout = "1m"  # built-in default
+        services.users.mirrors = []  # built-in default
         services.users.on_cancel = "auto"  # built-in default
         services.users.pool.acquire_timeout = "2s"  # built-in default
         services.users.pool.connect_concurrency = 2  # built-in default

@@ -10,12 +10,12 @@ use seawall::{
     runtime::{Binder, Registry, Services},
     units::{ByteSize, Ratio, duration},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A kind that opens at once and answers nothing.
 pub(crate) struct Vault;
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct VaultSettings {
     pub(crate) url: String,
     pub(crate) token: Secret,
@@ -29,7 +29,7 @@ pub(crate) struct VaultSettings {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Engine {
     #[default]
@@ -37,14 +37,14 @@ pub(crate) enum Engine {
     Transit,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Mirror {
     pub(crate) host: String,
     #[serde(default)]
     pub(crate) weight: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub(crate) struct Limits {
     pub(crate) size: ByteSize,
@@ -63,6 +63,10 @@ impl Downstream for Vault {
     const KIND: &'static str = "vault";
     const DEFAULTS: &'static str = "timeout = \"4s\"\nretry = { attempts = 4 }";
     type Settings = VaultSettings;
+
+    fn explain(settings: &VaultSettings) -> impl Serialize {
+        settings
+    }
 
     async fn open(_: &VaultSettings, _: &OpenContext) -> Result<Self, OpenError> {
         Ok(Self)

@@ -15,11 +15,11 @@ fn unknown_key_of_a_service() {
 
 #[test]
 fn unknown_key_that_resembles_none() {
-    assert_snapshot!(users_refused("colour = \"blue\""), @r#"
+    assert_snapshot!(users_refused("colour = \"blue\""), @r"
         the settings have an error
-        error: unknown key `colour`; known here: attempt_timeout, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, health, hedge, kind, labels, limits, max_timeout, mirrors, on_cancel, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
+        error: unknown key `colour`; known here: attempt_timeout, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, hedge, kind, labels, limits, max_timeout, mirrors, on_cancel, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
           --> settings:5:1: services.users.colour
-        "#);
+        ");
 }
 
 #[test]
@@ -62,29 +62,29 @@ fn unknown_key_of_a_window() {
 
 #[test]
 fn unknown_key_of_a_call() {
-    assert_snapshot!(users_refused("[services.users.calls.Read]\nretries = 3"), @r#"
+    assert_snapshot!(users_refused("[services.users.calls.Read]\nretries = 3"), @r"
         the settings have an error
-        error: unknown key `retries`; known here: attempt_timeout, breaker, bulkhead, cache, classify, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
+        error: unknown key `retries`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.retries
-        "#);
+        ");
 }
 
 #[test]
 fn setting_of_a_service_at_a_call() {
-    assert_snapshot!(users_refused("[services.users.calls.Read]\npool = { max = 3 }"), @r#"
+    assert_snapshot!(users_refused("[services.users.calls.Read]\npool = { max = 3 }"), @r"
         the settings have an error
-        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
+        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.pool
-        "#);
+        ");
 }
 
 #[test]
 fn unknown_key_of_the_runtime() {
-    assert_snapshot!(refused("[runtime]\narbiter = 2"), @r#"
+    assert_snapshot!(refused("[runtime]\narbiter = 2"), @r"
         the settings have an error
-        error: unknown key `arbiter`; did you mean `arbiters`? Known here: arbiters, cache_max_bytes, concurrent_reopens, drain, event_buffer, watchdog
+        error: unknown key `arbiter`; did you mean `arbiters`? Known here: allow_faults, arbiters, cache_max_bytes, concurrent_reopens, drain, event_buffer, watchdog
           --> settings:2:1: runtime.arbiter
-        "#);
+        ");
 }
 
 #[test]
@@ -137,11 +137,11 @@ fn unknown_kind_with_settings_for_it() {
 
 #[test]
 fn another_kinds_table() {
-    assert_snapshot!(users_refused("redis = { database = 3 }"), @r#"
+    assert_snapshot!(users_refused("redis = { database = 3 }"), @r"
         the settings have an error
-        error: unknown key `redis`; known here: attempt_timeout, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, health, hedge, kind, labels, limits, max_timeout, mirrors, on_cancel, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
+        error: unknown key `redis`; known here: attempt_timeout, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, hedge, kind, labels, limits, max_timeout, mirrors, on_cancel, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
           --> settings:5:1: services.users.redis
-        "#);
+        ");
 }
 
 #[test]
@@ -168,9 +168,13 @@ fn names_with_dots_and_worse_are_shown_in_quotes() {
     let settings =
         "[services.\"a.b\"]\nkind = \"vault\"\nurl = 1\n[services.\"x\\u001b[31m\\n\"]\nkind = \"vault\"";
     assert_snapshot!(refused(settings), @r#"
-        the settings have 2 errors
+        the settings have 4 errors
+        error: it is missing, and has no default
+          --> settings:1:11: services."a.b".token
         error: found the integer 1; wanted text in quotes
           --> settings:3:1: services."a.b".url
+        error: it is missing, and has no default
+          --> settings:4:11: services."x\u{1b}[31m\n".token
         error: it is missing, and has no default
           --> settings:4:11: services."x\u{1b}[31m\n".url
         "#);

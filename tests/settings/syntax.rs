@@ -76,13 +76,19 @@ fn services_calls_and_kinds_that_are_no_tables() {
     let settings = "kinds.vault = 1\nservices.orders = \"vault\"\n[services.users]\nkind = \"vault\"\n\
                     calls = { Read = false }\n[services.others]\ncalls = 3";
     assert_snapshot!(refused(settings), @r#"
-        the settings have 4 errors
+        the settings have 7 errors
         error: found the integer 1; wanted a table: [kinds.vault]
           --> settings:1:7: kinds.vault
         error: found "vault"; wanted a table: [services.orders]
           --> settings:2:10: services.orders
+        error: it is missing, and has no default
+          --> settings:3:11: services.users.token
+        error: it is missing, and has no default
+          --> settings:3:11: services.users.url
         error: found false; wanted a table: [services.users.calls.Read]
           --> settings:5:11: services.users.calls.Read
+        error: `kind` is missing: say what kind of downstream it is, one of "func", "vault"
+          --> settings:6:11: services.others.kind
         error: found the integer 3; wanted a table: [services.others.calls]
           --> settings:7:1: services.others.calls
         "#);
@@ -90,11 +96,13 @@ fn services_calls_and_kinds_that_are_no_tables() {
 
 #[test]
 fn what_is_a_services_own_is_not_shared() {
-    assert_snapshot!(refused("[defaults]\nkind = \"vault\"\n[kinds.vault.calls.Read]\ntimeout = \"3s\""), @r#"
-        the settings have an error
+    assert_snapshot!(refused("[defaults]\nkind = \"vault\"\n[kinds.vault.calls.Read]\ntimeout = \"3s\""), @r"
+        the settings have 2 errors
+        error: each service says itself of what kind it is; write `kind` in [services.X]
+          --> settings:2:1: defaults.kind
         error: calls are a service's own; write them as [services.X.calls.C]
           --> settings:3:14: kinds.vault.calls
-        "#);
+        ");
 }
 
 #[test]

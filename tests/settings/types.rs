@@ -293,13 +293,15 @@ fn kind_that_is_no_text() {
 
 #[test]
 fn all_missing_keys_of_the_kind() {
-    assert_snapshot!(refused("[services.users]\nkind = \"vault\"\nmirrors = [{}]"), @r#"
-        the settings have 2 errors
+    assert_snapshot!(refused("[services.users]\nkind = \"vault\"\nmirrors = [{}]"), @r"
+        the settings have 3 errors
+        error: it is missing, and has no default
+          --> settings:1:11: services.users.token
         error: it is missing, and has no default
           --> settings:1:11: services.users.url
         error: it is missing, and has no default
           --> settings:3:12: services.users.mirrors.host
-        "#);
+        ");
 }
 
 #[test]
@@ -332,7 +334,7 @@ fn everything_at_once_in_the_order_of_lines() {
     let settings = "timeout = 5\nurls = []\npool = { max = -1 }\nengine = \"kw\"\n\n[services.users.calls.Read]\n\
                     priority = 3\nbreaker = { buckets = 0 }\n[services.orders]\nkind = \"vault\"\n[runtime]\ndrain = true";
     assert_snapshot!(users_refused(settings), @r#"
-        the settings have 8 errors
+        the settings have 9 errors
         error: found the number 5, and a duration needs its unit: write "5s" or "5ms"
           --> settings:5:1: services.users.timeout
         error: unknown key `urls`; did you mean `url`?
@@ -345,6 +347,8 @@ fn everything_at_once_in_the_order_of_lines() {
           --> settings:11:1: services.users.calls.Read.priority
         error: a window has from 1 to 1000 buckets
           --> settings:12:13: services.users.calls.Read.breaker.buckets
+        error: it is missing, and has no default
+          --> settings:13:11: services.orders.token
         error: it is missing, and has no default
           --> settings:13:11: services.orders.url
         error: found true; wanted a duration with its unit, such as "30s" or "500ms"

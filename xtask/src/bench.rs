@@ -7,11 +7,12 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::{self, cargo};
 
 /// The binaries, in the order of their running.
-const BENCHES: [&str; 2] = ["costs", "http"];
+const BENCHES: [&str; 4] = ["policies", "costs", "footprint", "http"];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
     // What is there is of another build, and would be taken for this one's should a bench fail.
     fs::write(&file, joined("")).map_err(failed(&file))?;
 
+    let peers = node_peers(&folder)?;
     let mut lines = String::new();
     for bench in BENCHES {
         println!("\n== {bench}");
@@ -44,6 +46,9 @@ pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
         let mut command = cargo();
         command.args(["run", "--quiet", "--locked", "--release", "--package", "seawall-benches"]);
         command.args(["--bin", bench, "--", "--figures"]).arg(&part);
+        if let Some(peers) = &peers {
+            command.arg("--peers").arg(peers);
+        }
         if thoroughness == Thoroughness::Quick {
             command.arg("--quick");
         }
@@ -53,6 +58,33 @@ pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
     fs::write(&file, joined(&lines)).map_err(failed(&file))?;
     println!("\n{} figures in {}", lines.lines().count(), file.display());
     Ok(())
+}
+
+/// Measures what calls cost through the breakers of Node's world, where Node is installed; the file that tells.
+///
+/// Their sources are fetched into the folder: this project holds none of them.
+fn node_peers(folder: &Path) -> Result<Option<PathBuf>, String> {
+    if process::answer(Command::new("node").arg("--version")).is_none()
+        || process::answer(Command::new("npm").arg("--version")).is_none()
+    {
+        println!("opossum and cockatiel are left out: `node` and `npm` are not installed");
+        return Ok(None);
+    }
+    println!("\n== opossum and cockatiel, under Node");
+    let (node, file) = (folder.join("node"), folder.join("peers.json"));
+    fs::create_dir_all(&node).map_err(|error| format!("{}: {error}", node.display()))?;
+    for source in ["package.json", "bench.mjs"] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("benches").join("node").join(source);
+        fs::copy(&from, node.join(source)).map_err(|error| format!("{}: {error}", from.display()))?;
+    }
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&node);
+    if let Err(error) = process::run(&mut install) {
+        println!("opossum and cockatiel are left out: {error}");
+        return Ok(None);
+    }
+    process::run(Command::new("node").args(["--expose-gc", "bench.mjs"]).arg(&file).current_dir(&node))?;
+    Ok(Some(file))
 }
 
 /// `target/bench`, wherever cargo's target folder is.

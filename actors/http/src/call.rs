@@ -1,18 +1,14 @@
-use awc::{
-    FrozenClientRequest,
-    http::{
-        StatusCode, Uri,
-        header::{self, HeaderValue},
-        uri::Scheme,
-    },
+use awc::http::{
+    StatusCode,
+    header::{self, HeaderValue},
 };
 use seawall::{
     call::Attempt,
-    downstream::{Blame, Failure, Reached, Stage},
+    downstream::{Failure, Stage},
 };
 
 use crate::{
-    Decode, ErrorBody, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure, framing,
     reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
@@ -44,72 +40,102 @@ impl Http {
     ///
     /// # Errors
     /// Everything that is no reply, classified as the table of this crate's documentation says.
-    pub async fn send<D: Decode>(&self, request: Request, attempt: &Attempt) -> Result<D::Reply, Failure> {
-        self.send_typed::<D, Untyped>(request, attempt).await
+    pub fn send<D: Decode>(
+        &self,
+        request: Request,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Result<D::Reply, Failure>> {
+        self.send_typed::<D, Untyped>(request, attempt)
     }
 
     /// As [`send`](Self::send), with the body of a 4xx or 5xx that is an `E` as the failure's source.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_typed<D: Decode, E: ErrorBody>(
+    pub fn send_typed<D: Decode, E: ErrorBody>(
         &self,
         request: Request,
         attempt: &Attempt,
-    ) -> Result<D::Reply, Failure> {
-        let mut parts = request.into_parts(self.settings.base())?;
-        parts.set_default(header::ACCEPT_ENCODING, HeaderValue::from_static(reply::ACCEPTED));
-        if let Some(accept) = D::ACCEPT {
-            parts.set_default(header::ACCEPT, HeaderValue::from_static(accept));
-        }
-        for (name, value) in self.settings.headers() {
-            parts.set_default(name.clone(), value.clone());
-        }
-        if let Some(auth) = self.settings.auth() {
-            parts.set_default(header::AUTHORIZATION, self.authorization.get(auth)?);
-        }
-        let Some(hook) = &self.hook else {
-            return match self.exchange::<D, E>(parts, attempt).await? {
+    ) -> impl Future<Output = Result<D::Reply, Failure>> {
+        // Before the future, which then has no room for the request that it is made of. Kept below a kilobyte, it finds
+        // its memory at hand: that is a percent or two of what a request costs.
+        let parts = self.prepare(request, D::ACCEPT);
+        async move {
+            let mut parts = parts?;
+            let ended = match &self.hook {
+                None => {
+                    let mut answer = self.exchange(&mut parts, attempt).await?;
+                    parts.recycle(self.template.accepting(D::ACCEPT));
+                    self.answered::<D, E>(&mut answer, attempt).await?
+                }
+                // In a box, as what is rare.
+                Some(hook) => Box::pin(self.hooked::<D, E>(hook, &parts, attempt)).await?,
+            };
+            match ended {
                 Ended::Reply(reply) => Ok(reply),
                 Ended::Failed(failure, _) => Err(failure),
-            };
-        };
-        let mut asked = false;
-        loop {
-            let mut signed = parts.clone();
-            hook.before(&mut signed, attempt).await?;
-            match self.exchange::<D, E>(signed, attempt).await? {
-                Ended::Reply(reply) => return Ok(reply),
-                Ended::Failed(_, StatusCode::UNAUTHORIZED) if !asked && hook.unauthorized(attempt).await => {
-                    asked = true;
-                }
-                Ended::Failed(failure, _) => return Err(failure),
             }
         }
     }
 
-    /// One request and its answer; over another connection if the one at hand turns out to be closed.
-    async fn exchange<D: Decode, E: ErrorBody>(
+    /// The request with the headers that the service's have.
+    fn prepare(&self, request: Request, accept: Option<&'static str>) -> Result<RequestParts, Failure> {
+        let own_authorization = request.has_header(&header::AUTHORIZATION);
+        let template = self.template.accepting(accept);
+        let mut parts = request.into_parts(self.settings.base(), template, |headers| {
+            for (name, value) in self.settings.headers() {
+                headers.insert(name.clone(), value.clone());
+            }
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(reply::ACCEPTED));
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            }
+            headers.insert(header::HOST, self.host.clone());
+        })?;
+        if let Some(auth) = self.settings.auth()
+            && !own_authorization
+        {
+            parts.set_standing(&header::AUTHORIZATION, self.authorization.get(auth)?);
+        }
+        Ok(parts)
+    }
+
+    /// A request that a hook changes, anew each time it is made.
+    async fn hooked<D: Decode, E: ErrorBody>(
         &self,
-        mut parts: RequestParts,
+        hook: &Hook,
+        parts: &RequestParts,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
-        for propagated in self.settings.propagate() {
-            propagated.put(&mut parts, attempt);
+        let mut asked = false;
+        loop {
+            let mut signed = parts.clone();
+            hook.before(&mut signed, attempt).await?;
+            let mut answer = self.exchange(&mut signed, attempt).await?;
+            let ended = self.answered::<D, E>(&mut answer, attempt).await?;
+            let refused = matches!(ended, Ended::Failed(_, StatusCode::UNAUTHORIZED));
+            if !refused || asked || !hook.unauthorized(attempt).await {
+                return Ok(ended);
+            }
+            asked = true;
         }
-        let idempotent = parts.is_idempotent();
-        let (request, body) = self.freeze(parts)?;
+    }
+
+    /// One request, until its answer begins; over another connection if the one at hand turns out to be closed.
+    async fn exchange(&self, parts: &mut RequestParts, attempt: &Attempt) -> Result<Answer, Failure> {
+        for propagated in self.settings.propagate() {
+            propagated.put(parts, attempt, &self.left);
+        }
         let mut tries = 1;
         loop {
             let exchange = Exchange::new();
-            let sending = exchange.send(match &body {
-                Some(body) => request.send_body(body.clone()),
-                None => request.send(),
-            });
-            match Watch::new(self, &exchange, attempt).over(sending).await {
-                Ok(answer) => return self.answered::<D, E>(answer, attempt).await,
+            let request = self.client.send(parts.head().clone(), parts.to_body());
+            match Watch::new(self, &exchange, attempt, request).await {
+                Ok(answer) => return Ok(answer),
                 Err(_)
-                    if exchange.looks_stale() && (idempotent || !exchange.sent()) && tries < STALE_TRIES =>
+                    if exchange.looks_stale()
+                        && (parts.is_idempotent() || !exchange.sent())
+                        && tries < STALE_TRIES =>
                 {
                     tries += 1;
                 }
@@ -121,63 +147,50 @@ impl Http {
     /// An answer's head has come.
     async fn answered<D: Decode, E: ErrorBody>(
         &self,
-        mut answer: Answer<impl reply::Body>,
+        answer: &mut Answer,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
         if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
             // awc may think that it has done with the connection while the real answer is still to come on it.
-            drop(answer);
+            answer.give_up();
             self.wires().distrust_idle();
             return Err(failure);
         }
-        let limit = self.settings.max_body();
-        if D::accepts(status) {
-            let coding = Coding::of(answer.headers())?;
-            attempt.enter(Stage::Body);
-            let body = reply::read(&mut answer, limit).await?;
-            let mut headers = answer.into_headers();
-            coding.strip(&mut headers);
-            let body = coding.decode(body, self.settings.max_decoded()).await?;
-            attempt.set_reply_bytes(body.len());
-            return D::decode(Response { status, headers, body }).map(Ended::Reply);
+        if !D::accepts(status) {
+            // In a box, as what is rare.
+            return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));
         }
+        let coding = Coding::of(answer.headers())?;
+        attempt.enter(Stage::Body);
+        let body = reply::read(answer, self.settings.max_body()).await?;
+        let mut headers = answer.give_up();
+        coding.strip(&mut headers);
+        let body = coding.decode(body, self.settings.max_decoded()).await?;
+        attempt.set_reply_bytes(body.len());
+        D::decode(Response { status, headers, body }).map(Ended::Reply)
+    }
+
+    /// The failure that an answer is, with what its body says of it.
+    async fn failed<E: ErrorBody>(&self, answer: &mut Answer) -> Failure {
+        let status = answer.status();
         if status == StatusCode::UNAUTHORIZED {
             self.authorization.doubt();
         }
         let failed = failure::of_answer(status, answer.headers());
         let said = match E::WANTED && status.as_u16() >= 400 {
-            true => reply::read_error(&mut answer, limit, self.settings.max_decoded())
+            true => reply::read_error(answer, self.settings.max_body(), self.settings.max_decoded())
                 .await
                 .and_then(|body| E::parse(&body)),
             false => {
-                reply::drain(&mut answer).await;
+                reply::drain(answer).await;
                 None
             }
         };
-        let failed = match said {
+        match said {
             Some(error) => failed.caused_by(error),
             None => failed,
-        };
-        Ok(Ended::Failed(failed, status))
-    }
-
-    /// The request as awc sends it, as often as need be without a copy.
-    fn freeze(&self, parts: RequestParts) -> Result<(FrozenClientRequest, Option<bytes::Bytes>), Failure> {
-        let unsendable = |error: &dyn std::fmt::Display| {
-            Failure::new(Blame::Caller, format!("the request was not sent: {error}")).reached(Reached::No)
-        };
-        let mut uri = awc::http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(parts.target().clone());
-        let uri = Uri::from_parts(uri).map_err(|error| unsendable(&error))?;
-        let mut request = self.client.request(parts.method().clone(), uri).no_decompress();
-        let (headers, body) = parts.into_headers_and_body();
-        *request.headers_mut() = headers;
-        request.headers_mut().insert(header::HOST, self.host.clone());
-        let frozen = request.freeze().map_err(|error| unsendable(&error))?;
-        Ok((frozen, body))
+        }
     }
 }
 

@@ -1,21 +1,20 @@
 use std::{cell::Cell, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use awc::http::{
-    Uri,
-    header::{HeaderValue, InvalidHeaderValue},
-    uri::Authority,
-};
+use awc::http::header::{HeaderValue, InvalidHeaderValue};
 use parking_lot::Mutex;
 use seawall::{
     call::Attempt,
-    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError},
+    downstream::{Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
 };
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
     Empty, Hook, HttpSettings, Request,
     auth::Authorization,
-    wire::{ConnectionPermits, SetupError, Wire, WireSettings, Wires},
+    propagate::Left,
+    request::Template,
+    wire::{Client, ConnectionPermits, SetupError, Wire, WireSettings, Wires},
 };
 
 /// An HTTP/1.1 service: the kind `"http"`.
@@ -25,12 +24,13 @@ use crate::{
 /// fails at once and is the breaker's to judge.
 pub struct Http {
     pub(crate) settings: HttpSettings,
-    pub(crate) authority: Authority,
     pub(crate) host: HeaderValue,
     service: Arc<str>,
     pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
-    pub(crate) client: awc::Client,
+    pub(crate) template: Template,
+    pub(crate) left: Left,
+    pub(crate) client: Client,
     /// Grows whenever the service begins an answer to this thread, or goes on with it.
     pub(crate) answers: Cell<u64>,
     wire: Wire,
@@ -87,6 +87,10 @@ impl Downstream for Http {
 
     type Settings = HttpSettings;
 
+    fn explain(settings: &HttpSettings) -> impl Serialize {
+        crate::explain::explain(settings)
+    }
+
     async fn open(settings: &HttpSettings, context: &OpenContext) -> Result<Self, OpenError> {
         let failed = |error: SetupError| OpenError::new(error.to_string());
         let shared = context.shared(SharedWires::default);
@@ -97,20 +101,16 @@ impl Downstream for Http {
         if let Some(auth) = settings.auth() {
             authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
         }
-        let target = settings.target();
-        let unusable =
-            |error: &dyn std::fmt::Display| OpenError::new(format!("`url` cannot be used: {error}"));
-        let uri: Uri = target.uri("/").parse().map_err(|error| unusable(&error))?;
-        let authority = uri.authority().cloned().ok_or_else(|| unusable(&"it has no host"))?;
-        let host = HeaderValue::from_str(&target.host_header())
-            .map_err(|error: InvalidHeaderValue| unusable(&error))?;
+        let host = HeaderValue::from_str(&settings.target().host_header())
+            .map_err(|error: InvalidHeaderValue| OpenError::new(format!("`url` cannot be used: {error}")))?;
         Ok(Self {
             settings: settings.clone(),
-            authority,
             host,
             service: context.service().clone(),
             authorization,
             hook: context.extension::<Hook>(),
+            template: Template::unique(),
+            left: Left::default(),
             client,
             answers: Cell::new(0),
             wire,
@@ -128,6 +128,10 @@ impl Downstream for Http {
     /// Closes idle connections at once, and those in use when their requests end.
     async fn close(&self) {
         self.wire.retire();
+    }
+
+    fn pool(context: &OpenContext) -> Option<PoolFigures> {
+        context.find_shared::<SharedWires>()?.0.lock().as_ref().map(|wires| wires.figures())
     }
 
     fn endpoints(settings: &HttpSettings) -> Vec<EndpointAddress> {

@@ -16,6 +16,7 @@ mod auth;
 mod call;
 mod derive;
 mod downstream;
+mod explain;
 mod failure;
 mod framing;
 mod hook;

@@ -1,5 +1,7 @@
 //! What a request tells the next service about the one that it is made for.
 
+use std::cell::RefCell;
+
 use awc::http::header::{HeaderName, HeaderValue};
 use seawall::call::Attempt;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,8 @@ pub const TRACE_HEADER: &str = "traceparent";
 /// The header with what tracing systems add to it.
 pub const TRACE_STATE_HEADER: &str = "tracestate";
 
+static DEADLINE: HeaderName = HeaderName::from_static(DEADLINE_HEADER);
+
 /// A thing that may be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,7 +37,7 @@ impl Propagated {
     pub(crate) const ALL: [Self; 3] = [Self::Traceparent, Self::Deadline, Self::Attempt];
 
     /// Puts it into the request's headers, if there is anything to say.
-    pub(crate) fn put(self, request: &mut RequestParts, attempt: &Attempt) {
+    pub(crate) fn put(self, request: &mut RequestParts, attempt: &Attempt, left: &Left) {
         match self {
             Self::Traceparent => {
                 let Some(trace) = attempt.context().and_then(|context| context.get_trace()) else { return };
@@ -43,8 +47,8 @@ impl Propagated {
                 }
             }
             Self::Deadline => {
-                let left = u64::try_from(attempt.remaining().as_millis()).unwrap_or(u64::MAX);
-                request.set(HeaderName::from_static(DEADLINE_HEADER), left.into());
+                let milliseconds = u64::try_from(attempt.remaining().as_millis()).unwrap_or(u64::MAX);
+                request.set_standing(&DEADLINE, left.header(milliseconds));
             }
             Self::Attempt => {
                 // Whoever retries for a retried request is a retry itself, further down.
@@ -54,6 +58,20 @@ impl Propagated {
                     request.set(HeaderName::from_static(ATTEMPT_HEADER), number.into());
                 }
             }
+        }
+    }
+}
+
+/// The time that was left last, as it was written: a thread's calls mostly have as much as the one before.
+#[derive(Default)]
+pub(crate) struct Left(RefCell<Option<(u64, HeaderValue)>>);
+
+impl Left {
+    fn header(&self, milliseconds: u64) -> HeaderValue {
+        let mut last = self.0.borrow_mut();
+        match &*last {
+            Some((written, value)) if *written == milliseconds => value.clone(),
+            _ => last.insert((milliseconds, milliseconds.into())).1.clone(),
         }
     }
 }

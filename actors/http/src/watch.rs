@@ -1,14 +1,19 @@
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
 };
 
+use awc::error::SendRequestError;
 use seawall::{call::Attempt, downstream::Stage};
 use tokio::time::Instant;
 
-use crate::{Http, wire::Exchange};
+use crate::{
+    Http,
+    wire::{Answer, Asking, Exchange, Sending},
+};
 
-/// Watches a request until its answer begins: tells the attempt how far it is, and learns from one that hangs.
+/// A request, watched until its answer begins: tells the attempt how far it is, and learns from one that hangs.
 ///
 /// A host that vanishes leaves its idle connections looking alive, and each would cost a call its time. So a request
 /// that ran out of time over a connection used before, with no byte of an answer, makes all that are idle untrusted;
@@ -19,23 +24,17 @@ pub(crate) struct Watch<'a> {
     attempt: &'a Attempt,
     /// How far `answers` was when it began. A count and not a time: with times, each request read the clock three times or more.
     answers: u64,
+    asking: Asking,
 }
 
 impl<'a> Watch<'a> {
-    pub(crate) fn new(http: &'a Http, exchange: &'a Exchange, attempt: &'a Attempt) -> Self {
-        Self { http, exchange, attempt, answers: http.answers.get() }
-    }
-
-    /// Runs the request. A byte leaves within a poll, and is noted before the poll returns: on its own thread nobody can
-    /// give the attempt up in between.
-    pub(crate) async fn over<F: Future>(self, request: F) -> F::Output {
-        let mut request = pin!(request);
-        poll_fn(|cx| {
-            let polled = request.as_mut().poll(cx);
-            self.note();
-            polled
-        })
-        .await
+    pub(crate) fn new(
+        http: &'a Http,
+        exchange: &'a Exchange,
+        attempt: &'a Attempt,
+        request: Sending,
+    ) -> Self {
+        Self { http, exchange, attempt, answers: http.answers.get(), asking: exchange.send(request) }
     }
 
     fn note(&self) {
@@ -57,6 +56,18 @@ impl<'a> Watch<'a> {
             && self.exchange.sent()
             && self.http.answers.get() == self.answers
             && Instant::now() >= self.attempt.deadline()
+    }
+}
+
+impl Future for Watch<'_> {
+    type Output = Result<Answer, SendRequestError>;
+
+    /// A byte leaves within a poll, and is noted before the poll returns: on its own thread nobody can give the attempt
+    /// up in between.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.asking).poll(cx);
+        self.note();
+        polled
     }
 }
 

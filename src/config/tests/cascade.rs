@@ -124,3 +124,16 @@ fn contradictions_are_told_where_they_are_written() {
     layers.error(&mut errors, &["services", "users"], "nobody asked for it");
     insta::assert_snapshot!("contradictions", errors);
 }
+
+#[test]
+fn paths_are_taken_apart_as_they_are_shown() {
+    let split = |path: &str| super::super::split(path).map(|keys| keys.join("|"));
+    assert_eq!(split("users.timeout").as_deref(), Some("users|timeout"));
+    assert_eq!(
+        split("services.\"a.b\".calls.\"c d\".timeout").as_deref(),
+        Some("services|a.b|calls|c d|timeout")
+    );
+    for path in ["", ".", "a.", ".a", "a..b", "\"a", "\"a\"b", "a\"b", "\"\".a"] {
+        assert_eq!(split(path), None, "{path}");
+    }
+}

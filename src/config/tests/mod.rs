@@ -6,6 +6,7 @@ mod errors;
 mod explain;
 mod files;
 mod garbage;
+mod missing;
 mod secrets;
 mod settings;
 mod variables;

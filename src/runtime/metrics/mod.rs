@@ -9,10 +9,12 @@ mod prometheus;
 use super::{Inner, kind::Owning};
 use crate::{
     call::Priority,
+    downstream::PoolFigures,
     policy::{breaker::State, latency::Histogram},
     service::CallState,
     telemetry::{
-        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Lookup, Outcome, REFUSING, Try, names,
+        AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome, REFUSING, Try,
+        names,
     },
 };
 
@@ -43,6 +45,7 @@ fn walk(inner: &Inner, sink: &mut impl Sink) {
     sink.counter(names::THREAD_STALLED, &[], environment.stalls.get());
     sink.counter(names::EVENTS_DROPPED, &[], environment.events.dropped());
     sink.gauge(names::CONFIG_GENERATION, &[], environment.generation.get() as f64);
+    sink.gauge(names::CONFIG_OVERRIDES, &[], inner.in_force.lock().count() as f64);
     sink.counter(names::CONFIG_RELOAD_FAILED, &[], environment.refused_reloads.get());
     for owned in inner.services.read().values() {
         service(&**owned, sink);
@@ -69,6 +72,9 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     if let Some(waited) = metrics.queue_wait.get() {
         sink.histogram(names::QUEUE_WAIT, &[service], waited);
     }
+    if let Some(figures) = owned.pool() {
+        pool(service, &figures, sink);
+    }
     if let Some(budget) = &table.budget {
         sink.gauge(names::RETRY_BUDGET, &[service], budget.left(now));
     }
@@ -89,12 +95,32 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     for cause in Cause::ALL {
         sink.rare(names::RESTARTS, &[service, ("cause", cause.word())], metrics.restarts(cause));
     }
+    sink.gauge(names::FAULTS_ON, &[service], f64::from(u8::from(table.injects())));
+    for fault in Injected::ALL {
+        sink.rare(names::FAULTS_INJECTED, &[service, ("fault", fault.word())], metrics.injections(fault));
+    }
     for (index, policy) in REFUSING.into_iter().enumerate() {
         for (shadow, mode) in [(false, "enforce"), (true, "shadow")] {
             for priority in Priority::ALL {
                 let labels = [service, ("policy", policy), ("mode", mode), ("priority", priority.word())];
                 sink.rare(names::REJECTIONS, &labels, metrics.rejections(index, shadow, priority));
             }
+        }
+    }
+}
+
+fn pool(service: (&'static str, &str), pool: &PoolFigures, sink: &mut impl Sink) {
+    for (state, count) in [("idle", pool.idle), ("used", pool.open.saturating_sub(pool.idle))] {
+        sink.gauge(names::POOL_COUNT, &[service, ("state", state)], count as f64);
+    }
+    sink.gauge(names::POOL_MAX, &[service], pool.max as f64);
+    sink.gauge(names::POOL_PENDING, &[service], pool.waiting as f64);
+    sink.counter(names::POOL_TIMEOUTS, &[service], pool.timeouts);
+    for (name, durations) in
+        [(names::POOL_CREATE_TIME, &pool.create_time), (names::POOL_WAIT_TIME, &pool.wait_time)]
+    {
+        if let Some(durations) = durations {
+            sink.histogram(name, &[service], durations);
         }
     }
 }

@@ -56,7 +56,6 @@ fn of_connecting(failure: &ConnectFailure) -> Failure {
         Cause::Tls { .. } => connect("tls"),
         Cause::Io { .. } => connect("network"),
         Cause::LocalLimit(_) => (Blame::Local, Symptom::Connect, "local"),
-        Cause::ForeignUri => (Blame::Local, Symptom::Other, "local"),
     };
     let classified =
         Failure::new(blame, failure.to_string()).symptom(symptom).reached(Reached::No).code(code);

@@ -1,21 +1,12 @@
 use std::time::Duration;
 
-use awc::{
-    error::PayloadError,
-    http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
-};
+use awc::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
 use seawall::{downstream::Failure, units::ByteSize};
 use tokio::time::timeout;
 
 use super::coding::Coding;
 use crate::{failure, wire::Answer};
-
-/// What awc's answers stream, whatever its features make of it.
-pub(crate) trait Body: Stream<Item = Result<Bytes, PayloadError>> + Unpin {}
-
-impl<B: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Body for B {}
 
 /// How long the body of an answer that failed already is waited for: the status is known, so a body that hangs must
 /// not turn it into a timeout.
@@ -28,64 +19,53 @@ const SMALL: usize = 64 * 1024;
 ///
 /// # Errors
 /// When the connection breaks, when less comes than was declared, or when there is more than allowed, which is not read.
-pub(crate) async fn read(answer: &mut Answer<impl Body>, limit: ByteSize) -> Result<Bytes, Failure> {
+pub(crate) async fn read(answer: &mut Answer, limit: ByteSize) -> Result<Bytes, Failure> {
     let most = limit.as_usize();
     let declared = declared(answer.headers());
     if declared.is_some_and(|declared| declared > most) {
         return Err(failure::too_large(limit));
     }
-    let first = next(answer, 0, most, limit).await?.unwrap_or_default();
-    let Some(second) = next(answer, first.len(), most, limit).await? else {
-        whole(answer, first.len())?;
-        return Ok(first);
-    };
-    let mut pieces =
-        BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(first.len() + second.len()));
-    pieces.extend_from_slice(&first);
-    pieces.extend_from_slice(&second);
-    while let Some(piece) = next(answer, pieces.len(), most, limit).await? {
-        pieces.extend_from_slice(&piece);
+    let (mut first, mut rest, mut length) = (Bytes::new(), BytesMut::new(), 0);
+    while let Some(piece) = answer.chunk().await {
+        let piece = piece.map_err(|error| failure::of_body(error, limit))?;
+        if piece.len() > most - length {
+            return Err(failure::too_large(limit));
+        }
+        if length == 0 {
+            first = piece;
+            length = first.len();
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(declared.unwrap_or(0).min(SMALL).max(length + piece.len()));
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&piece);
+        length = rest.len();
     }
-    whole(answer, pieces.len())?;
-    Ok(pieces.freeze())
+    whole(answer, declared, length)?;
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 /// awc takes a body that ends before its time for a whole one.
-fn whole<B>(answer: &Answer<B>, length: usize) -> Result<(), Failure> {
-    let cut = match declared(answer.headers()) {
+fn whole(answer: &Answer, declared: Option<usize>, length: usize) -> Result<(), Failure> {
+    let cut = match declared {
         Some(declared) => length != declared,
         None => answer.headers().contains_key(TRANSFER_ENCODING) && answer.connection_ended(),
     };
     if cut { Err(failure::cut_short(None)) } else { Ok(()) }
 }
 
-async fn next(
-    answer: &mut Answer<impl Body>,
-    before: usize,
-    most: usize,
-    limit: ByteSize,
-) -> Result<Option<Bytes>, Failure> {
-    let piece = answer.chunk().await.transpose().map_err(|error| failure::of_body(error, limit))?;
-    match piece {
-        Some(piece) if piece.len() > most - before => Err(failure::too_large(limit)),
-        piece => Ok(piece),
-    }
-}
-
 /// Reads and decodes the body of an answer that failed, for what it says of the error; `None` if it does not come, or not
 /// soon.
-pub(crate) async fn read_error(
-    answer: &mut Answer<impl Body>,
-    limit: ByteSize,
-    decoded: ByteSize,
-) -> Option<Bytes> {
+pub(crate) async fn read_error(answer: &mut Answer, limit: ByteSize, decoded: ByteSize) -> Option<Bytes> {
     let coding = Coding::of(answer.headers()).ok()?;
     let body = timeout(GRACE, read(answer, limit)).await.ok()?.ok()?;
     coding.decode(body, decoded).await.ok()
 }
 
 /// Reads past a small body that nobody wants. One that is large, slow or broken costs its connection instead.
-pub(crate) async fn drain(answer: &mut Answer<impl Body>) {
+pub(crate) async fn drain(answer: &mut Answer) {
     if declared(answer.headers()).is_some_and(|declared| declared > SMALL) {
         return;
     }

@@ -15,7 +15,7 @@ use awc::http::{StatusCode, header::HeaderMap};
 pub use decode::{Decode, Empty, Json, Maybe, Raw, Text, Whole};
 pub use error_body::{ErrorBody, Typed, Untyped};
 
-pub(crate) use body::{Body, drain, read, read_error};
+pub(crate) use body::{drain, read, read_error};
 pub(crate) use coding::{ACCEPTED, Coding};
 
 /// An answer with its status and headers, for calls that ask for them: `reply = Response<User>`.

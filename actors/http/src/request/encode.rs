@@ -15,18 +15,26 @@ impl fmt::Write for Encoded<'_> {
 
 /// Appends the literal part of a path, which keeps its slashes and its percent signs.
 pub(super) fn literal(out: &mut String, text: &str) {
-    encode(out, text, |byte| UNRESERVED[usize::from(byte)] || b"/%:@!$&'()*+,;=".contains(&byte));
+    encode(out, text, |byte| IN_A_PATH[usize::from(byte)]);
 }
 
-const UNRESERVED: [bool; 256] = {
+const UNRESERVED: [bool; 256] = letters_digits_and(b"-._~");
+const IN_A_PATH: [bool; 256] = letters_digits_and(b"-._~/%:@!$&'()*+,;=");
+
+const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
+    let mut other = 0;
+    while other < others.len() {
+        table[others[other] as usize] = true;
+        other += 1;
+    }
     table
-};
+}
 
 fn encode(out: &mut String, text: &str, keep: impl Fn(u8) -> bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

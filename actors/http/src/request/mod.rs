@@ -7,6 +7,7 @@
 
 mod encode;
 mod header;
+mod heads;
 mod parts;
 mod values;
 
@@ -14,13 +15,14 @@ use std::fmt::Write as _;
 
 use awc::http::{
     Method,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use bytes::Bytes;
 use seawall::downstream::{Blame, Failure, Reached};
 use serde::Serialize;
 
 use encode::Encoded;
+pub(crate) use heads::Template;
 pub use parts::RequestParts;
 pub use values::Shown;
 
@@ -172,7 +174,7 @@ impl Request {
     #[must_use]
     pub fn body(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let content_type = HeaderValue::from_static(content_type);
-        if !self.headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
+        if !self.has_header(&CONTENT_TYPE) {
             self.headers.push((CONTENT_TYPE, content_type));
         }
         self.body = Some(body.into());
@@ -186,6 +188,10 @@ impl Request {
         self
     }
 
+    pub(crate) fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(other, _)| other == name)
+    }
+
     fn refuse(mut self, problem: impl FnOnce() -> String) -> Self {
         self.refused.get_or_insert_with(problem);
         self
@@ -193,7 +199,12 @@ impl Request {
 
     /// # Errors
     /// What was refused, or a path that cannot be sent.
-    pub(crate) fn into_parts(self, base: &str) -> Result<RequestParts, Failure> {
+    pub(crate) fn into_parts(
+        self,
+        base: &str,
+        template: Template,
+        fill: impl FnOnce(&mut HeaderMap),
+    ) -> Result<RequestParts, Failure> {
         let refused = |problem: String| {
             Err(Failure::new(Blame::Caller, format!("the request was not sent: {problem}"))
                 .reached(Reached::No))
@@ -201,11 +212,10 @@ impl Request {
         if let Some(problem) = self.refused {
             return refused(problem);
         }
-        let path = self.target.split('?').next().unwrap_or_default();
-        if !path.starts_with('/') {
+        if !self.target.starts_with('/') {
             return refused("its path does not begin with a slash".into());
         }
-        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        if has_dots(&self.target) {
             return refused(
                 "a segment of its path is `.` or `..`, which would name another resource; refuse such values"
                     .into(),
@@ -214,9 +224,24 @@ impl Request {
         let target = if base.is_empty() { self.target } else { format!("{base}{}", self.target) };
         match target.try_into() {
             Ok(target) => {
-                Ok(RequestParts::new(self.method, target, self.headers, self.body, self.idempotent))
+                let target = (self.method, target);
+                let mut parts = RequestParts::new(target, self.body, self.idempotent, template, fill);
+                for (name, value) in self.headers {
+                    parts.set(name, value);
+                }
+                Ok(parts)
             }
             Err(error) => refused(format!("its path cannot be sent: {error}")),
         }
     }
+}
+
+/// Whether a segment of the path is `.` or `..`.
+fn has_dots(target: &str) -> bool {
+    // Nearly no path has a segment that begins so.
+    if !target.as_bytes().windows(2).any(|pair| pair == b"/.") {
+        return false;
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
 }

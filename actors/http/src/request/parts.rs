@@ -1,3 +1,6 @@
+use std::rc::Rc;
+
+use actix_http::RequestHead;
 use awc::http::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -6,45 +9,50 @@ use awc::http::{
 use bytes::Bytes;
 use seawall::downstream::{Blame, Failure, Reached};
 
+use super::heads::{self, Template};
+
 /// A request as it is about to be sent: what a [hook](crate::HttpHook) signs.
 #[derive(Clone, Debug)]
 pub struct RequestParts {
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
+    /// Shared with what is being sent; a copy of these parts is a copy only once it is changed.
+    head: Rc<RequestHead>,
     body: Option<Bytes>,
     idempotent: bool,
+    /// Whether the head has its template's headers and no other.
+    plain: bool,
 }
 
 impl RequestParts {
+    /// Parts with the headers of a template, which `fill` puts into a head that has none yet.
     pub(super) fn new(
-        method: Method,
-        target: PathAndQuery,
-        headers: Vec<(HeaderName, HeaderValue)>,
+        (method, target): (Method, PathAndQuery),
         body: Option<Bytes>,
         idempotent: bool,
+        template: Template,
+        fill: impl FnOnce(&mut HeaderMap),
     ) -> Self {
-        // Room for what the kind adds, so that the map does not grow.
-        let mut map = HeaderMap::with_capacity(headers.len() + 4);
-        for (name, value) in headers {
-            map.insert(name, value);
+        let (mut head, filled) = heads::take(template);
+        let own = Rc::make_mut(&mut head);
+        (own.method, own.uri) = (method, target.into());
+        if !filled {
+            fill(&mut own.headers);
         }
-        Self { method, target, headers: map, body, idempotent }
+        Self { head, body, idempotent, plain: true }
     }
 
     /// The method.
     pub fn method(&self) -> &Method {
-        &self.method
+        &self.head.method
     }
 
     /// Path and query as they are sent, percent-encoded, the path of the service's URL included.
     pub fn path_and_query(&self) -> &str {
-        self.target.as_str()
+        self.head.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
     /// The headers so far. Those of framing (`content-length`) are added after the hook.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.head.headers
     }
 
     /// The body; empty where there is none.
@@ -64,7 +72,7 @@ impl RequestParts {
         });
         match parsed {
             Ok((name, value)) => {
-                self.headers.insert(name, value);
+                self.set(name, value);
                 Ok(())
             }
             Err(problem) => Err(Failure::new(Blame::Caller, format!("the request was not sent: {problem}"))
@@ -74,25 +82,41 @@ impl RequestParts {
 
     /// Sets a header that the caller did not.
     pub(crate) fn set_default(&mut self, name: HeaderName, value: HeaderValue) {
-        if !self.headers.contains_key(&name) {
-            self.headers.insert(name, value);
+        if !self.head.headers.contains_key(&name) {
+            self.set(name, value);
         }
     }
 
-    /// Sets a header of the kind's own.
+    /// Sets a header of this request alone.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, value);
+        self.plain = false;
+        Rc::make_mut(&mut self.head).headers.insert(name, value);
+    }
+
+    /// Sets a header that every request of the template has, if with another value.
+    pub(crate) fn set_standing(&mut self, name: &HeaderName, value: HeaderValue) {
+        let headers = &mut Rc::make_mut(&mut self.head).headers;
+        match headers.get_mut(name) {
+            Some(before) => *before = value,
+            None => drop(headers.insert(name.clone(), value)),
+        }
     }
 
     pub(crate) fn is_idempotent(&self) -> bool {
         self.idempotent
     }
 
-    pub(crate) fn target(&self) -> &PathAndQuery {
-        &self.target
+    pub(crate) fn head(&self) -> &Rc<RequestHead> {
+        &self.head
     }
 
-    pub(crate) fn into_headers_and_body(self) -> (HeaderMap, Option<Bytes>) {
-        (self.headers, self.body)
+    /// The body; `None` where there is none.
+    pub(crate) fn to_body(&self) -> Option<Bytes> {
+        self.body.clone()
+    }
+
+    /// Done with: what can be used again is kept.
+    pub(crate) fn recycle(self, template: Template) {
+        heads::give_back(self.head, self.plain.then_some(template));
     }
 }

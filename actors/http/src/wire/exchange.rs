@@ -1,18 +1,20 @@
 use std::{
     cell::{Cell, RefCell},
+    mem,
+    pin::Pin,
     rc::Rc,
+    task::{Context, Poll},
 };
 
-use actix_http::header::HeaderMap;
+use actix_http::{Payload, ResponseHead, header::HeaderMap};
 use awc::{
-    ClientResponse,
     error::{PayloadError, SendRequestError},
     http::{StatusCode, Version},
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
-use super::stream::Slot;
+use super::{Sending, stream::Slot};
 
 tokio::task_local! {
     static CURRENT: Rc<Record>;
@@ -31,10 +33,21 @@ pub(crate) struct Exchange(Rc<Record>);
 /// gave out, and from then on in its pool or not at all. So the response stays in here, and with it the connection is
 /// in use: only when both are dropped may it be passed on or reaped. Were that left to the caller, a response kept a
 /// moment too long could be read by somebody else.
-pub(crate) struct Answer<S> {
+pub(crate) struct Answer {
+    head: ResponseHead,
     // Dropped in this order.
-    response: ClientResponse<S>,
-    _use: Use,
+    body: Payload,
+    held: Option<Use>,
+}
+
+/// A request that is being sent, and waits for its answer to begin.
+///
+/// # Errors
+/// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
+pub(crate) struct Asking {
+    // Dropped in this order.
+    request: Sending,
+    held: Option<Use>,
 }
 
 /// What the connection notes of an exchange.
@@ -56,18 +69,9 @@ impl Exchange {
         Self(Rc::default())
     }
 
-    /// Sends a request of the client that [`Wire::client`](super::Wire::client) made; once.
-    ///
-    /// # Errors
-    /// awc's own. [`ConnectFailure::find`](super::ConnectFailure::find) tells why there was no connection.
-    pub(crate) async fn send<S>(
-        &self,
-        request: impl Future<Output = Result<ClientResponse<S>, SendRequestError>>,
-    ) -> Result<Answer<S>, SendRequestError> {
-        // Made before the request is polled, and so dropped after it, also when this is given up.
-        let held = Use(self.0.clone());
-        let response = CURRENT.scope(self.0.clone(), request).await?;
-        Ok(Answer { response, _use: held })
+    /// Sends a request of [`Client::send`](super::Client::send)'s; once.
+    pub(crate) fn send(&self, request: Sending) -> Asking {
+        Asking { request, held: Some(Use(self.0.clone())) }
     }
 
     /// Whether a connection is being made for the request: before, it waits for the right to one.
@@ -98,43 +102,52 @@ impl Exchange {
     }
 }
 
-impl<S> Answer<S> {
+impl Future for Asking {
+    type Output = Result<Answer, SendRequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { request, held } = &mut *self;
+        let Some(record) = held.as_ref().map(|held| held.0.clone()) else { return Poll::Pending };
+        CURRENT.sync_scope(record, || request.as_mut().poll(cx)).map_ok(|(head, body)| Answer {
+            head,
+            body,
+            held: held.take(),
+        })
+    }
+}
+
+impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
-        self.response.status()
+        self.head.status
     }
 
     pub(crate) fn version(&self) -> Version {
-        self.response.version()
+        self.head.version
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
+        &self.head.headers
     }
 
     /// Whether the connection has ended. A body in chunks says itself where it ends, so one that is over by this was cut
     /// short, which awc does not tell.
     pub(crate) fn connection_ended(&self) -> bool {
-        self._use.0.ended.get()
+        self.held.as_ref().is_some_and(|held| held.0.ended.get())
     }
 
-    /// Gives the answer up for its headers.
-    pub(crate) fn into_headers(self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        self.response.map_body(|head, body| {
-            headers = std::mem::take(&mut head.headers);
-            body
-        });
-        headers
+    /// Gives the answer up for its headers, and its connection back: to awc's pool, if its body was read to the end.
+    pub(crate) fn give_up(&mut self) -> HeaderMap {
+        self.body = Payload::None;
+        self.held = None;
+        mem::take(&mut self.head.headers)
     }
-}
 
-impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Answer<S> {
     /// The next piece of the body; `None` at its end. Has no limit of size or time of its own.
     ///
     /// # Errors
     /// awc's own.
     pub(crate) async fn chunk(&mut self) -> Option<Result<Bytes, PayloadError>> {
-        self.response.next().await
+        self.body.next().await
     }
 }
 

@@ -48,8 +48,6 @@ pub(crate) enum Cause {
         /// As the system says it.
         source: io::Error,
     },
-    /// The request named another server than this connector's; a mistake of the code above.
-    ForeignUri,
 }
 
 /// The steps to a connection.
@@ -92,7 +90,6 @@ impl From<ConnectFailure> for actix_tls::connect::ConnectError {
             Cause::Dns(error) | Cause::Refused(error) | Cause::LocalLimit(error) => error.kind(),
             Cause::Io { source, .. } => source.kind(),
             Cause::Tls { .. } => io::ErrorKind::InvalidData,
-            Cause::ForeignUri => io::ErrorKind::InvalidInput,
         };
         Self::Io(io::Error::new(kind, failure))
     }
@@ -142,9 +139,6 @@ impl fmt::Display for ConnectFailure {
                 write!(f, "this machine could open no connection to {target}: a limit of its own was reached")
             }
             Cause::Io { stage, .. } => write!(f, "the connection to {target} failed {stage}"),
-            Cause::ForeignUri => {
-                write!(f, "the request was not for {target}, the only server of this connector")
-            }
         }
     }
 }
@@ -155,7 +149,7 @@ impl Error for ConnectFailure {
             Cause::Dns(error) | Cause::Refused(error) | Cause::LocalLimit(error) => Some(error),
             Cause::Io { source, .. } => Some(source),
             Cause::Tls { source, .. } => Some(source),
-            Cause::PoolTimeout { .. } | Cause::ConnectTimeout { .. } | Cause::ForeignUri => None,
+            Cause::PoolTimeout { .. } | Cause::ConnectTimeout { .. } => None,
         }
     }
 }

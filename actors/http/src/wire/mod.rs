@@ -5,8 +5,8 @@
 //! nobody can tell from a slow server; idle connections stay open until the next request looks at them; there is no
 //! cache of names, no TCP_NODELAY, and building its TLS panics where the process has no rustls provider, or two. So awc
 //! is used without TLS: [`Wire`] is the service below it that makes TCP and TLS itself and hands it the decrypted
-//! stream. awc then speaks plain HTTP/1.1 to an `http://` URI ([`Target::uri`]) whose `Host` header the caller sets
-//! ([`Target::host_header`]), and what is encrypted, and to whom, is decided here alone.
+//! stream. awc then speaks plain HTTP/1.1 with the `Host` header that the caller sets ([`Target::host_header`]), and what
+//! is encrypted, and to whom, is decided here alone. [`Client`] is the part of awc that is above it.
 //!
 //! The parts, from below:
 //! - [`Target`] is where the server is, [`TlsSettings`] whom to trust: both validated once.
@@ -22,6 +22,7 @@
 //!
 //! Nothing here reads a proxy variable: connections go to the target and nowhere else.
 
+mod client;
 mod dial;
 mod exchange;
 mod failure;
@@ -38,7 +39,8 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use exchange::{Answer, Exchange};
+pub(crate) use client::{Client, Sending};
+pub(crate) use exchange::{Answer, Asking, Exchange};
 pub(crate) use failure::{Cause, ConnectFailure, Stage};
 pub(crate) use permits::ConnectionPermits;
 pub(crate) use service::{Wire, Wires};

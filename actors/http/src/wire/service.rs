@@ -6,17 +6,17 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::http::Uri;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::timeout;
+use seawall::downstream::PoolFigures;
+use tokio::time::{Instant, timeout};
 
 use super::{
-    Cause, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
+    Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
     dial::dial,
     exchange::Record,
     permits::Exhausted,
@@ -71,6 +71,24 @@ impl Wires {
         self.stats.read()
     }
 
+    /// What all connections are doing now, and have done so far.
+    pub(crate) fn figures(&self) -> PoolFigures {
+        let WireCounts { created, closed, reused, pool_timeouts, .. } = self.counts();
+        let open = created.saturating_sub(closed);
+        PoolFigures {
+            max: self.permits.max(),
+            open: usize::try_from(open).unwrap_or(usize::MAX),
+            idle: self.permits.idle(),
+            waiting: self.permits.waiting(),
+            created,
+            closed,
+            reused,
+            timeouts: pool_timeouts,
+            wait_time: self.stats.wait_time.read(),
+            create_time: self.stats.create_time.read(),
+        }
+    }
+
     /// Uses no connection again, on any thread, that is idle now. For when a request over a reused connection had no
     /// byte of an answer in its time: a host that vanished leaves every idle connection looking alive, and without
     /// this each of them would cost a request its timeout.
@@ -95,8 +113,12 @@ impl Wires {
     async fn connect(&self) -> Result<Socket, Cause> {
         let stage = Cell::new(Stage::Turn);
         let limit = self.settings.connect_timeout;
+        let began = Instant::now();
         match timeout(limit, self.open(&stage)).await {
-            Ok(Ok(socket)) => Ok(socket),
+            Ok(Ok(socket)) => {
+                self.stats.create_time.record(began.elapsed());
+                Ok(socket)
+            }
             Ok(Err(error)) => Err(self.failed(Cause::of(stage.get(), error), stage.get())),
             Err(_) => Err(self.failed(Cause::ConnectTimeout { stage: stage.get(), limit }, stage.get())),
         }
@@ -136,32 +158,13 @@ impl Wire {
         Self(Shard::new(wires.clone()))
     }
 
-    /// An awc client over these connections that decides nothing itself: no redirects, and no timeouts, limit or age
-    /// of connections of its own.
+    /// A client over these connections.
     ///
     /// # Errors
-    /// If awc cannot be built, which happens only where another crate in the program turned on awc's own TLS and the
-    /// process has no rustls provider, or several: awc then panics, although nothing here would use what it builds.
-    pub(crate) fn client(&self) -> Result<awc::Client, SetupError> {
-        const NEVER: Duration = Duration::from_secs(366 * 24 * 3600);
-        let permits = self.0.wires().permits();
-        let ours = permits.acquire_timeout() + self.0.wires().settings().connect_timeout;
-        let wire = self.clone();
-        let build = || {
-            let connector = awc::Connector::new()
-                .connector(wire)
-                .limit(0)
-                // Never the first to speak: ours names the stage.
-                .timeout(ours + Duration::from_secs(60))
-                .conn_keep_alive(NEVER)
-                .conn_lifetime(NEVER);
-            awc::Client::builder().connector(connector).disable_redirects().disable_timeout().finish()
-        };
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).map_err(|_| {
-            let problem = "cannot be used: awc's own rustls feature is on in this program, and needs a default \
-                           provider; install one (rustls::crypto::ring::default_provider().install_default())";
-            SetupError::new("kind", problem.into())
-        })
+    /// As [`Client::new`].
+    pub(crate) fn client(&self) -> Result<Client, SetupError> {
+        let wires = self.0.wires();
+        Client::new(self.clone(), wires.permits().acquire_timeout() + wires.settings().connect_timeout)
     }
 
     /// Keeps no connection any more: closes the idle ones now, and the others when their requests end. For a pool that
@@ -176,11 +179,16 @@ impl Wire {
         let shard = &self.0;
         let permit = match shard.wires().permits().try_acquire() {
             Some(permit) => permit,
-            None => match shard.wait().await {
-                Ok(Waited::Permit(permit)) => permit,
-                Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
-                Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
-            },
+            None => {
+                let began = Instant::now();
+                let waited = shard.wait().await;
+                shard.stats().wait_time.record(began.elapsed());
+                match waited {
+                    Ok(Waited::Permit(permit)) => permit,
+                    Ok(Waited::Connection(open)) => return Ok(WireStream::passed_on(open)),
+                    Err(Exhausted { waited, max }) => return Err(Cause::PoolTimeout { waited, max }),
+                }
+            }
         };
         if let Some(record) = Record::current() {
             record.note_connecting();
@@ -205,12 +213,8 @@ impl Service<ConnectInfo<Uri>> for Wire {
     fn call(&self, request: ConnectInfo<Uri>) -> Self::Future {
         let wire = self.clone();
         Box::pin(async move {
-            let uri = request.request();
-            let obtained = match wire.wires().target().made(uri) {
-                true => wire.obtain().await,
-                false => Err(Cause::ForeignUri),
-            };
-            obtained.map(|stream| Connection::new(uri.clone(), stream)).map_err(|cause| {
+            let obtained = wire.obtain().await;
+            obtained.map(|stream| Connection::new(request.request().clone(), stream)).map_err(|cause| {
                 wire.wires().stats().failed(&cause);
                 ConnectFailure::new(wire.wires().target(), cause).into()
             })

@@ -1,4 +1,12 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use seawall::policy::latency::Histogram;
 
 use super::Cause;
 
@@ -13,6 +21,8 @@ macro_rules! counters {
         #[derive(Default)]
         pub(super) struct WireStats {
             $(pub(super) $name: Counter,)*
+            pub(super) wait_time: Times,
+            pub(super) create_time: Times,
         }
 
         impl WireStats {
@@ -71,6 +81,20 @@ impl Counter {
     }
 }
 
+/// How long something took, each time: some kilobytes, once there is something to count.
+#[derive(Default)]
+pub(super) struct Times(OnceLock<Arc<Histogram>>);
+
+impl Times {
+    pub(super) fn record(&self, took: Duration) {
+        self.0.get_or_init(Arc::default).record(took);
+    }
+
+    pub(super) fn read(&self) -> Option<Arc<Histogram>> {
+        self.0.get().cloned()
+    }
+}
+
 impl WireStats {
     pub(super) fn failed(&self, cause: &Cause) {
         match cause {
@@ -80,7 +104,7 @@ impl WireStats {
             Cause::Refused(_) => &self.refused,
             Cause::Tls { .. } => &self.tls_errors,
             Cause::LocalLimit(_) => &self.local_limits,
-            Cause::Io { .. } | Cause::ForeignUri => &self.io_errors,
+            Cause::Io { .. } => &self.io_errors,
         }
         .increment();
     }

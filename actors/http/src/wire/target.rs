@@ -69,18 +69,6 @@ impl Target {
         if self.port == default { self.bracketed() } else { format!("{}:{}", self.bracketed(), self.port) }
     }
 
-    /// The URI that awc is given for a path: `http` whatever the target's scheme, since TLS is made below awc.
-    pub(crate) fn uri(&self, path_and_query: &str) -> String {
-        format!("http://{}:{}{path_and_query}", self.bracketed(), self.port)
-    }
-
-    /// Whether a URI that came through awc is one that [`Target::uri`] made.
-    pub(crate) fn made(&self, uri: &Uri) -> bool {
-        uri.scheme_str() == Some("http")
-            && uri.port_u16() == Some(self.port)
-            && uri.host().is_some_and(|host| host.eq_ignore_ascii_case(&self.bracketed()))
-    }
-
     fn bracketed(&self) -> String {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }
@@ -106,7 +94,6 @@ mod tests {
         let target = parse("https://Users.Internal");
         assert_eq!((target.is_tls(), target.host(), target.port()), (true, "users.internal", 443));
         assert_eq!(target.host_header(), "users.internal");
-        assert_eq!(target.uri("/a?b"), "http://users.internal:443/a?b");
         assert_eq!(parse("http://users.internal:443").host_header(), "users.internal:443");
     }
 
@@ -115,16 +102,6 @@ mod tests {
         let target = parse("http://[::1]:8080/base");
         assert_eq!(target.host(), "::1");
         assert_eq!(target.host_header(), "[::1]:8080");
-        assert!(target.made(&target.uri("/x").parse().unwrap()));
-    }
-
-    #[test]
-    fn only_its_own_uris_are_its_own() {
-        let target = parse("https://users.internal");
-        assert!(target.made(&"http://users.internal:443/".parse().unwrap()));
-        for other in ["https://users.internal:443/", "http://users.internal/", "http://evil:443/", "/"] {
-            assert!(!target.made(&other.parse().unwrap()), "{other}");
-        }
     }
 
     #[test]

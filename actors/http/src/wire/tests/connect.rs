@@ -114,19 +114,6 @@ fn a_limit_of_this_machine_is_not_the_servers_fault() {
 }
 
 #[test]
-fn a_request_for_another_server_goes_nowhere() {
-    run(async {
-        let server = Server::plain().await;
-        let client = Client::new(settings(&server.url), permits(20));
-        let elsewhere = client.awc.get("http://elsewhere.internal/").send().await.unwrap_err();
-        assert!(matches!(cause(&elsewhere), Cause::ForeignUri), "{elsewhere:?}");
-        // awc has no TLS of its own here, so this fails above us.
-        assert!(client.awc.get(format!("https://127.0.0.1:{}/", server.port())).send().await.is_err());
-        assert_eq!(server.accepted(), 0);
-    });
-}
-
-#[test]
 fn proxy_variables_are_not_read() {
     const INNER: &str = "wire::tests::connect::all_addresses_of_a_name_are_tried";
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

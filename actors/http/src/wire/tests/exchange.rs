@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -17,12 +17,12 @@ fn an_exchange_tells_a_first_use_from_a_reuse() {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(20));
         let first = Exchange::new();
-        let mut kept = first.send(client.request("/ok").send()).await.unwrap();
+        let mut kept = first.send(client.send("/ok")).await.unwrap();
         read(&mut kept).await;
         assert_eq!((first.sent(), first.answered(), first.reused()), (true, true, false));
         // The answer is kept on, as by a caller that still decodes: awc reuses the connection all the same.
         let second = Exchange::new();
-        let mut answer = second.send(client.request("/ok").send()).await.unwrap();
+        let mut answer = second.send(client.send("/ok")).await.unwrap();
         assert_eq!((second.sent(), second.answered(), second.reused()), (true, true, true));
         drop(kept);
         assert_eq!(client.wires().permits().idle(), 0, "the second has it");
@@ -39,7 +39,7 @@ fn an_answer_dropped_half_read_takes_its_connection_with_it() {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(1));
         let exchange = Exchange::new();
-        let answer = exchange.send(client.request("/half").send()).await.unwrap();
+        let answer = exchange.send(client.send("/half")).await.unwrap();
         let mut waiting = Box::pin(client.get("/ok"));
         assert!((&mut waiting).now_or_never().is_none());
         drop(answer);
@@ -54,15 +54,15 @@ fn without_an_exchange_a_connection_is_never_idle() {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(20));
         for _ in 0..2 {
-            let mut response = client.request("/ok").send().await.unwrap();
-            response.body().await.unwrap();
+            let (_, body) = client.send("/ok").await.unwrap();
+            assert_eq!(body.count().await, 1);
         }
         assert_eq!((server.accepted(), client.wires().permits().idle()), (1, 0));
         client.ok().await;
         assert_eq!((server.accepted(), client.wires().permits().idle()), (1, 1));
-        let mut response = client.request("/ok").send().await.unwrap();
+        let (_, body) = client.send("/ok").await.unwrap();
         assert_eq!(client.wires().permits().idle(), 0);
-        response.body().await.unwrap();
+        assert_eq!(body.count().await, 1);
     });
 }
 
@@ -72,8 +72,7 @@ fn a_request_that_waits_for_its_answer_was_sent() {
         let server = Server::plain().await;
         let client = Client::new(settings(&server.url), permits(20));
         let exchange = Exchange::new();
-        let waiting =
-            tokio::time::timeout(Duration::from_millis(100), exchange.send(client.request("/wait").send()));
+        let waiting = tokio::time::timeout(Duration::from_millis(100), exchange.send(client.send("/wait")));
         assert!(waiting.await.is_err());
         assert_eq!((exchange.sent(), exchange.answered()), (true, false));
         assert_eq!(client.wires().permits().in_use(), 0, "cancelled, it is closed");
@@ -184,8 +183,7 @@ fn idle_connections_are_not_trusted_once_one_has_hung() {
         assert!(both.iter().all(|(_, answer)| answer.is_ok()));
         assert_eq!(client.wires().permits().idle(), 2);
         let hung = Exchange::new();
-        let given_up =
-            tokio::time::timeout(Duration::from_millis(20), hung.send(client.request("/wait").send()));
+        let given_up = tokio::time::timeout(Duration::from_millis(20), hung.send(client.send("/wait")));
         assert!(given_up.await.is_err());
         assert!(hung.looks_stale());
         client.wires().distrust_idle();

@@ -68,7 +68,7 @@ fn a_connection_that_outlived_its_time_under_a_request_is_closed_after_it() {
         tokio::time::resume();
         let exchange = Exchange::new();
         let answer = async {
-            let mut answer = exchange.send(client.request("/wait").send()).await.unwrap();
+            let mut answer = exchange.send(client.send("/wait")).await.unwrap();
             read(&mut answer).await
         };
         let later = async {
@@ -95,7 +95,7 @@ fn an_answer_half_read_is_in_use() {
             paused_after_one_request(|wire| wire.lifetime = Duration::from_secs(24 * 3600)).await;
         tokio::time::resume();
         let exchange = Exchange::new();
-        let mut answer = exchange.send(client.request("/half").send()).await.unwrap();
+        let mut answer = exchange.send(client.send("/half")).await.unwrap();
         drop(exchange);
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(3600)).await;

@@ -7,13 +7,17 @@ mod permits;
 mod server;
 mod tls;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
 
-use awc::error::{PayloadError, SendRequestError};
-use bytes::Bytes;
-use futures_util::Stream;
+use actix_http::RequestHead;
+use awc::{
+    error::SendRequestError,
+    http::header::{HOST, HeaderValue},
+};
 
-use super::{Answer, Cause, ConnectFailure, ConnectionPermits, Exchange, Target, Wire, WireSettings, Wires};
+use super::{
+    Answer, Cause, ConnectFailure, ConnectionPermits, Exchange, Sending, Target, Wire, WireSettings, Wires,
+};
 
 /// Runs a test as an actix thread would.
 fn run(test: impl Future<Output = ()>) {
@@ -58,7 +62,7 @@ fn settings(url: &str) -> WireSettings {
 /// One thread's client and what is shared with others.
 struct Client {
     wire: Wire,
-    awc: awc::Client,
+    client: super::Client,
 }
 
 impl Client {
@@ -68,22 +72,25 @@ impl Client {
 
     fn of(wires: &Arc<Wires>) -> Self {
         let wire = Wire::new(wires);
-        Self { awc: wire.client().unwrap(), wire }
+        Self { client: wire.client().unwrap(), wire }
     }
 
     fn wires(&self) -> &Arc<Wires> {
         self.wire.wires()
     }
 
-    fn request(&self, path: &str) -> awc::ClientRequest {
-        let target = self.wires().target();
-        self.awc.get(target.uri(path)).insert_header(("host", target.host_header()))
+    fn send(&self, path: &str) -> Sending {
+        let mut head = RequestHead::default();
+        head.uri = path.parse().unwrap();
+        let host = HeaderValue::try_from(self.wires().target().host_header()).unwrap();
+        head.headers.insert(HOST, host);
+        self.client.send(Rc::new(head), None)
     }
 
     /// The whole of a request, as the kind is to make it.
     async fn get(&self, path: &str) -> (Exchange, Result<String, SendRequestError>) {
         let exchange = Exchange::new();
-        let answer = exchange.send(self.request(path).send()).await;
+        let answer = exchange.send(self.send(path)).await;
         let answer = match answer {
             Ok(mut answer) => Ok(read(&mut answer).await),
             Err(error) => Err(error),
@@ -103,7 +110,7 @@ impl Client {
     }
 }
 
-async fn read<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin>(answer: &mut Answer<S>) -> String {
+async fn read(answer: &mut Answer) -> String {
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("content-length"));
     let mut body = Vec::new();

@@ -114,7 +114,7 @@ fn a_retired_pool_keeps_nothing() {
         let client = Client::new(settings(&server.url), permits(2));
         client.ok().await;
         let exchange = Exchange::new();
-        let mut answer = exchange.send(client.request("/half").send()).await.unwrap();
+        let mut answer = exchange.send(client.send("/half")).await.unwrap();
         client.get("/ok").await.1.unwrap();
         assert_eq!((client.wires().permits().in_use(), client.wires().permits().idle()), (2, 1));
         client.wire.retire();
