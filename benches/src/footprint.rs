@@ -20,7 +20,7 @@ use seawall::{
     policy::{
         breaker::{Breaker, BreakerSettings},
         budget::{BudgetSettings, RetryBudget},
-        bulkhead::Bulkhead,
+        bulkhead::{Bulkhead, CodelSettings},
         rate::{Rate, RateSettings},
     },
     units::Tick,
@@ -115,9 +115,9 @@ fn policies() -> Figure {
         .map(|seed| {
             (
                 Breaker::new(BreakerSettings::default(), seed, Tick::ZERO),
-                Bulkhead::<Box<()>>::new(100, 100),
+                Bulkhead::<Box<()>>::new(100, 100, Some(CodelSettings::default())),
                 RetryBudget::new(BudgetSettings::default()),
-                Rate::new(RateSettings::default()),
+                Rate::new(&RateSettings::default()),
             )
         })
         .collect();

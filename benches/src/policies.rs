@@ -20,7 +20,7 @@ use seawall::{
         blame::Verdict,
         breaker::{Breaker, BreakerSettings},
         budget::{BudgetSettings, RetryBudget},
-        bulkhead::{Bulkhead, Entry},
+        bulkhead::{Bulkhead, CodelSettings, Entry, Wait},
         latency::Histogram,
         rate::{Rate, RateSettings},
         window::WindowSize,
@@ -64,8 +64,8 @@ impl Ours {
         Self {
             began: Instant::now(),
             breaker: breaker(WindowSize::Time(Duration::from_secs(10))),
-            rate: Rate::new(rate),
-            bulkhead: Bulkhead::new(100, 100),
+            rate: Rate::new(&rate),
+            bulkhead: Bulkhead::new(100, 100, Some(CodelSettings::default())),
             budget: RetryBudget::new(BudgetSettings::default()),
             durations: Histogram::default(),
         }
@@ -83,7 +83,8 @@ impl Ours {
         if self.breaker.look(now).is_err() {
             return false;
         }
-        let Entry::Admitted = self.bulkhead.enter(1, deadline, None, || ()) else { return false };
+        let wait = || Wait { waiter: (), came: now, deadline };
+        let Entry::Admitted = self.bulkhead.enter(1, None, || 0, wait) else { return false };
         let Ok((permit, _)) = self.breaker.admit(now) else { return false };
         if self.rate.take(now).is_err() {
             return false;

@@ -2,13 +2,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{Entry, Generation};
 use crate::call::CallError;
@@ -27,26 +27,24 @@ pub(crate) struct Flight {
     /// What it is about: an invalidation of one of these makes it too old for those who come after.
     pub(crate) tags: Option<Arc<[u64]>>,
     outdated: AtomicBool,
-    landed: watch::Sender<Option<Result<Entry, CallError>>>,
+    outcome: OnceLock<Result<Entry, CallError>>,
+    /// Not a `watch` channel, which wakes those who wait in an order that no seed determines.
+    landed: Notify,
 }
-
-/// Tells of a flight's end.
-pub(crate) type Landing = watch::Receiver<Option<Result<Entry, CallError>>>;
 
 /// What a caller finds at a key.
 pub(crate) enum Joined {
     /// Nobody loads it: the caller must, and land the flight.
     Lead(Arc<Flight>),
     /// Somebody does: wait for it.
-    Follow(Landing),
+    Follow(Arc<Flight>),
 }
 
 impl Flights {
     /// The load of `key` that is under way, unless `is_current` says that it began too early to be of use.
-    pub(crate) fn follow(&self, key: &[u8], is_current: impl FnOnce(&Flight) -> bool) -> Option<Landing> {
+    pub(crate) fn follow(&self, key: &[u8], is_current: impl FnOnce(&Flight) -> bool) -> Option<Arc<Flight>> {
         let by_key = self.by_key.lock();
-        let flight = by_key.get(key).filter(|flight| !flight.is_outdated() && is_current(flight))?;
-        Some(flight.landed.subscribe())
+        by_key.get(key).filter(|flight| !flight.is_outdated() && is_current(flight)).cloned()
     }
 
     /// Joins the load of `key` as [`follow`](Self::follow) does, or takes the lead of a new one.
@@ -62,13 +60,14 @@ impl Flights {
             && !flight.is_outdated()
             && is_current(flight)
         {
-            return Joined::Follow(flight.landed.subscribe());
+            return Joined::Follow(Arc::clone(flight));
         }
         let flight = Arc::new(Flight {
             began,
             tags,
             outdated: AtomicBool::new(false),
-            landed: watch::Sender::new(None),
+            outcome: OnceLock::new(),
+            landed: Notify::new(),
         });
         by_key.insert(key.into(), Arc::clone(&flight));
         Joined::Lead(flight)
@@ -92,7 +91,9 @@ impl Flights {
             }
             (is_newest && !flight.is_outdated()).then(|| store(&outcome))
         };
-        flight.landed.send_replace(Some(outcome));
+        // It lands once, from one place.
+        let _ = flight.outcome.set(outcome);
+        flight.landed.notify_waiters();
         drop(displaced);
     }
 
@@ -118,9 +119,16 @@ impl Flight {
         self.outdated.load(Ordering::Acquire)
     }
 
-    /// Waits for it as any other does.
-    pub(crate) fn watch(&self) -> Landing {
-        self.landed.subscribe()
+    /// Waits until it lands.
+    pub(crate) async fn landed(&self) -> &Result<Entry, CallError> {
+        loop {
+            // Before the look: who lands in between is heard of.
+            let landed = self.landed.notified();
+            if let Some(outcome) = self.outcome.get() {
+                return outcome;
+            }
+            landed.await;
+        }
     }
 }
 

@@ -44,8 +44,11 @@ pub enum Reason {
     },
     /// The call waited as long as a call may, and none before it ended.
     QueueTimeout(Duration),
-    /// The call waited, and was pushed out by a more important one.
+    /// The call waited, and its place went to one that is more important, or whose tenant has less of them.
     Shed,
+    /// The call waited for so long while calls have been waiting for too long for a while: newer ones, which have more
+    /// time left, go first.
+    Delayed(Duration),
     /// More calls than the rate allows.
     Rate {
         /// When the next one is due.
@@ -255,6 +258,7 @@ impl Reason {
             Self::BulkheadFull { .. }
             | Self::QueueTimeout(_)
             | Self::Shed
+            | Self::Delayed(_)
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
             Self::Throttled(_) => "throttle",
@@ -285,7 +289,15 @@ impl fmt::Display for Reason {
                 "it waited {waited:?} in the bulkhead's queue and no call ended; the downstream is slower than it \
                  is called"
             ),
-            Self::Shed => f.write_str("its bulkhead is full, and a more important call took its place in the queue"),
+            Self::Shed => f.write_str(
+                "its bulkhead is full, and its place in the queue went to a call that is more important, or of a tenant \
+                 that has less of them",
+            ),
+            Self::Delayed(waited) => write!(
+                f,
+                "it waited {waited:?} in the bulkhead's queue, where calls have waited for longer than \
+                 bulkhead.codel.target for a while; the downstream is slower than it is called, and newer calls go first"
+            ),
             Self::Rate { retry_after } => {
                 write!(f, "it is called more often than its rate allows; the next call is due in {retry_after:?}")
             }

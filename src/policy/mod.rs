@@ -4,6 +4,7 @@
 //! and a simulation an hour in milliseconds. What they share between threads is atomics or short locks. Each has its
 //! settings beside it as plain serde data.
 
+pub mod adaptive;
 pub mod blame;
 pub mod breaker;
 pub mod budget;

@@ -255,10 +255,16 @@ fn own<D: Downstream>(settings: Box<dyn Any + Send + Sync>) -> D::Settings {
 
 /// Kinds with a pool have one queue: as many calls are in flight as there are connections, unless somebody says otherwise.
 fn fit_to_pool(settings: &mut CallSettings, scope: &Scope, pooled: Option<usize>) {
-    if let (Some(max), Some(bulkhead)) = (pooled, &mut settings.bulkhead)
-        && !scope.is_written("bulkhead.max_in_flight")
+    let (Some(max), Some(bulkhead)) = (pooled, &mut settings.bulkhead) else { return };
+    let max = u32::try_from(max).unwrap_or(u32::MAX);
+    if !scope.is_written("bulkhead.max_in_flight") {
+        bulkhead.max_in_flight = max;
+    }
+    // A limit that is measured would otherwise take its own pool's queue for the downstream's.
+    if let Some(adaptive) = &mut bulkhead.adaptive
+        && !scope.is_written("bulkhead.adaptive.max")
     {
-        bulkhead.max_in_flight = u32::try_from(max).unwrap_or(u32::MAX);
+        adaptive.max = adaptive.max.min(max).max(adaptive.min);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::{ConfigErrors, Layers, Scope},
-    policy::hedge::Delay,
+    policy::{adaptive::AdaptiveSettings, bulkhead::BulkheadSettings, hedge::Delay},
     service::{CallSettings, RuntimeSettings, ServiceSettings},
     units::Ratio,
 };
@@ -72,6 +72,55 @@ fn at_most(scope: &Scope, errors: &mut ConfigErrors, one: (&str, Duration), most
     }
 }
 
+fn bulkhead(settings: &BulkheadSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    if settings.max_in_flight == 0 {
+        scope.error(errors, "bulkhead.max_in_flight", "with 0 no call could be made; it must be at least 1");
+    }
+    if let Some(codel) = &settings.codel {
+        if codel.interval.is_zero() {
+            scope.error(
+                errors,
+                "bulkhead.codel.interval",
+                "it must be longer than 0s; `codel = false` for a queue that is served by arrival",
+            );
+        }
+        at_most(
+            scope,
+            errors,
+            ("bulkhead.codel.target", codel.target),
+            ("bulkhead.codel.interval", codel.interval),
+        );
+    }
+    let Some(adaptive) = &settings.adaptive else { return };
+    let AdaptiveSettings { initial, min, max, tolerance, .. } = *adaptive;
+    if min == 0 {
+        let message = "with 0 nothing could be measured; it must be at least 1";
+        scope.error(errors, "bulkhead.adaptive.min", message);
+    }
+    if min > max {
+        scope.error_among(
+            errors,
+            &["bulkhead.adaptive.min", "bulkhead.adaptive.max"],
+            format!("bulkhead.adaptive.min = {min} calls are more than bulkhead.adaptive.max = {max}"),
+        );
+    }
+    // One that is not written starts as near to its default as the bounds allow.
+    if scope.is_written("bulkhead.adaptive.initial") && min <= max && !(min..=max).contains(&initial) {
+        scope.error(
+            errors,
+            "bulkhead.adaptive.initial",
+            format!("{initial} is not from bulkhead.adaptive.min = {min} to bulkhead.adaptive.max = {max}"),
+        );
+    }
+    if !tolerance.is_finite() || tolerance < 1.0 {
+        scope.error(
+            errors,
+            "bulkhead.adaptive.tolerance",
+            "it must be at least 1: below, calls that take as long as ever would shrink the limit",
+        );
+    }
+}
+
 /// What a call's settings must not say.
 pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigErrors) {
     if settings.timeout.is_zero() {
@@ -85,10 +134,8 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
             "it must be longer than 0s, or false for what remains of the call",
         );
     }
-    if let Some(bulkhead) = &settings.bulkhead
-        && bulkhead.max_in_flight == 0
-    {
-        scope.error(errors, "bulkhead.max_in_flight", "with 0 no call could be made; it must be at least 1");
+    if let Some(bulkhead) = &settings.bulkhead {
+        self::bulkhead(bulkhead, scope, errors);
     }
     if let Some(retry) = &settings.retry
         && retry.attempts == 0

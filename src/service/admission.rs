@@ -1,8 +1,8 @@
-use super::CallState;
+use super::{CallState, gate::Passed};
 use crate::{
     call::Priority,
     downstream::{Blame, Failure, Symptom},
-    policy::{Mode, blame::Verdict, breaker::Permit},
+    policy::{blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -17,8 +17,8 @@ pub(crate) struct Admission<'a> {
 /// A breaker's permit, places in bulkheads: what is held by itself, without the call that it is held for.
 pub(crate) struct Held {
     permit: Option<Permit>,
-    /// Which of the call's gates were passed.
-    gates: [bool; 2],
+    /// What came of passing the call's gates.
+    gates: [Passed; 2],
     which: Try,
     /// The priority that its outcome tells the throttle of, where it does.
     counts: Option<Priority>,
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 
 impl Held {
     fn nothing(which: Try, started: Tick) -> Self {
-        Self { permit: None, gates: [false; 2], which, counts: None, started, open: false }
+        Self { permit: None, gates: Default::default(), which, counts: None, started, open: false }
     }
 }
 
@@ -54,25 +54,15 @@ impl<'a> Admission<'a> {
         std::mem::replace(&mut self.held, Held::nothing(which, started))
     }
 
-    /// Holds a place in the call's gate of this number.
-    pub(crate) fn hold(&mut self, gate: usize) {
-        self.held.gates[gate] = true;
+    /// Holds this of the call's gate of this number.
+    pub(crate) fn hold(&mut self, gate: usize, passed: Passed) {
+        self.held.gates[gate] = passed;
     }
 
-    /// Asks the breaker, then the rate, whose token comes last so that none is spent on a call refused. From here on
-    /// the attempt is under way.
+    /// Asks the breaker. From here on the attempt is under way.
     pub(crate) fn admit(&mut self, priority: Priority, now: Tick) -> Result<(), crate::call::Reason> {
         if let Some(breaker) = &self.call.breaker {
             self.held.permit = breaker.admit(self.call, priority, now)?;
-        }
-        if let Some(rate) = &self.call.rate
-            && rate.mode() != Mode::Off
-            && let Err(retry_after) = rate.take(now)
-        {
-            if rate.mode() == Mode::Enforce {
-                return Err(self.call.refused(crate::call::Reason::Rate { retry_after }, priority));
-            }
-            self.call.metrics_of_service().rejected("rate", true, priority);
         }
         self.held.started = now;
         self.held.open = true;
@@ -105,11 +95,10 @@ impl<'a> Admission<'a> {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
             opened = breaker.record(self.call, permit, verdict, elapsed, now, failure);
         }
-        for (gate, held) in self.call.gates.iter().zip(&mut self.held.gates) {
+        let started = self.held.open.then_some(self.held.started);
+        for (gate, passed) in self.call.gates.iter().zip(&mut self.held.gates) {
             if let Some(gate) = gate {
-                if std::mem::take(held) {
-                    gate.leave(now);
-                }
+                gate.settle(self.call, std::mem::take(passed), outcome, started, now);
                 if opened && let Some(breaker) = &self.call.breaker {
                     gate.flush_of(breaker);
                 }
@@ -142,7 +131,7 @@ impl<'a> Admission<'a> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         let Held { permit, gates, open, .. } = &self.held;
-        if *open || permit.is_some() || *gates != [false; 2] {
+        if *open || permit.is_some() || !matches!(gates, [Passed::Not, Passed::Not]) {
             self.settle(&Err(None));
         }
     }

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Weak,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
@@ -28,6 +29,9 @@ pub(crate) struct Environment {
     pub(crate) id: u64,
     start: Instant,
     random: AtomicU64,
+    services: AtomicU64,
+    /// What tenants' names are hashed with, so that nobody can choose a name that hashes as another's.
+    tenants: u64,
     phase: AtomicU8,
     phase_changed: Notify,
     active: AtomicUsize,
@@ -82,6 +86,8 @@ impl Environment {
             id: ENVIRONMENTS.fetch_add(1, Ordering::Relaxed),
             start: Instant::now(),
             random: AtomicU64::new(seed),
+            services: AtomicU64::new(0),
+            tenants: seed ^ 0x7e_4a47,
             phase: AtomicU8::new(Phase::Running as u8),
             phase_changed: Notify::new(),
             active: AtomicUsize::new(0),
@@ -120,6 +126,18 @@ impl Environment {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// The number of the next service, of all that there ever were.
+    pub(crate) fn next_service(&self) -> u64 {
+        self.services.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A tenant as policies know it.
+    pub(crate) fn tenant(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.tenants, name).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether something blocks the thread of this name.

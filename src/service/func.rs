@@ -32,7 +32,7 @@ impl Downstream for Func {
     }
 }
 
-/// A closure as a call: run once for each attempt, on the shard's thread.
+/// A closure as a call: run once for each attempt, on the shard's thread, in the context of its call.
 pub struct Run<F> {
     closure: F,
     idempotent: bool,
@@ -78,10 +78,15 @@ where
 
     async fn attempt(&self, _: &Func, attempt: &Attempt) -> Result<T, Failure> {
         attempt.mark_sent();
-        (self.closure)().await.map_err(|error| match error.into().downcast::<Failure>() {
-            Ok(failure) => *failure,
-            Err(error) => {
-                Failure::new(Blame::Downstream, "it failed").symptom(Symptom::Response).caused_by(error)
+        // Calls that the closure makes in turn inherit what is left of this one's time, and on whose account it is.
+        let context = attempt.context().cloned().unwrap_or_default().deadline(attempt.deadline());
+        let closure = &self.closure;
+        context.in_scope(async move { closure().await }).await.map_err(|error| {
+            match error.into().downcast::<Failure>() {
+                Ok(failure) => *failure,
+                Err(error) => {
+                    Failure::new(Blame::Downstream, "it failed").symptom(Symptom::Response).caused_by(error)
+                }
             }
         })
     }

@@ -5,12 +5,13 @@ use std::sync::{
 
 use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{CallState, guard::BreakerGuard, pipeline::Plan};
+use super::{CallState, guard::BreakerGuard, measure::Measure, pipeline::Plan};
 use crate::{
-    call::Reason,
+    call::{Context, Priority, Reason},
+    downstream::Failure,
     policy::{
         Mode,
-        bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Ticket},
+        bulkhead::{Bulkhead, BulkheadSettings, BulkheadSnapshot, Entry, Handed, Sent, Ticket, Wait, Why},
     },
     telemetry::{What, spans},
     units::Tick,
@@ -19,12 +20,41 @@ use crate::{
 /// A bulkhead in its place: the machine, its mode, and how callers wait at it.
 pub(crate) struct Gate {
     bulkhead: Bulkhead<Waiter>,
-    settings: arc_swap::ArcSwap<BulkheadSettings>,
+    in_force: arc_swap::ArcSwap<InForce>,
+    /// Whether the limit is measured: asked at the end of each attempt, where loading the settings would cost more.
+    measures: AtomicBool,
     /// Whether it is not asked at all.
     off: AtomicBool,
     saturated: AtomicBool,
     /// When saturation was last told.
     told: AtomicU64,
+}
+
+struct InForce {
+    settings: BulkheadSettings,
+    measure: Option<Arc<Measure>>,
+}
+
+/// What an attempt holds of a gate that it passed.
+#[derive(Debug, Default)]
+pub(crate) enum Passed {
+    /// Nothing.
+    #[default]
+    Not,
+    /// A place.
+    In,
+    /// A place in a queue in which it does not wait, since the bulkhead only observes.
+    Shadow(Box<Shadow>),
+}
+
+/// Somebody who would wait, and goes on all the same.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    ticket: Ticket,
+    ear: oneshot::Receiver<Signal>,
+    /// When it would have been sent away at the latest.
+    deadline: Tick,
+    priority: Priority,
 }
 
 /// Somebody who waits.
@@ -45,93 +75,138 @@ impl Waiter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
     Admitted,
-    /// Too late for its deadline.
-    Expired,
-    /// Somebody more important has its place.
-    Shed,
+    /// It was sent away for another's sake, or for its own.
+    Sent(Why),
     /// Nobody is to wait any more.
     Flushed,
 }
 
 impl Gate {
     pub(crate) fn new(settings: &BulkheadSettings) -> Self {
+        let in_force = InForce::new(settings, None);
         Self {
-            bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_queue),
-            settings: arc_swap::ArcSwap::from_pointee(settings.clone()),
+            bulkhead: Bulkhead::new(in_force.max_in_flight(), settings.max_queue, settings.codel),
+            measures: AtomicBool::new(in_force.measures()),
+            in_force: arc_swap::ArcSwap::from_pointee(in_force),
             off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
             told: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn reload(&self, settings: &BulkheadSettings) {
-        self.settings.store(Arc::new(settings.clone()));
+    pub(crate) fn reload(&self, settings: &BulkheadSettings, now: Tick) {
+        let in_force = InForce::new(settings, self.in_force.load().measure.as_ref());
+        self.measures.store(in_force.measures(), Ordering::Relaxed);
         self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
-        for waiter in self.bulkhead.set_limits(settings.max_in_flight, settings.max_queue) {
-            if !waiter.tell(Signal::Admitted) {
-                self.leave(Tick::ZERO);
-            }
-        }
+        let max_in_flight = in_force.max_in_flight();
+        self.in_force.store(Arc::new(in_force));
+        self.bulkhead.set_limits(max_in_flight, settings.max_queue, settings.codel);
+        self.offer(now);
     }
 
     pub(crate) fn snapshot(&self) -> BulkheadSnapshot {
         self.bulkhead.snapshot()
     }
 
-    /// Passes where nobody need wait and nothing is to be told; whether a place is held now. `None` where it takes more.
-    pub(crate) fn pass_at_once(&self) -> Option<bool> {
+    /// Passes where nobody need wait and nothing is to be told; what is held now. `None` where it takes more.
+    pub(crate) fn pass_at_once(&self) -> Option<Passed> {
         if self.off.load(Ordering::Relaxed) {
-            return Some(false);
+            return Some(Passed::Not);
         }
-        (!self.saturated.load(Ordering::Relaxed) && self.bulkhead.try_enter()).then_some(true)
+        (!self.saturated.load(Ordering::Relaxed) && self.bulkhead.try_enter()).then_some(Passed::In)
     }
 
-    /// Enters, waiting if need be; whether a place is held now. `rank` is the call's place among its equals, which it
-    /// keeps from one attempt to the next.
+    /// Enters, waiting if need be; what is held now. `rank` is the call's place among its equals, which it keeps from one
+    /// attempt to the next.
     pub(crate) async fn pass(
         &self,
         call: &CallState,
         plan: &Plan,
         rank: &mut Option<u64>,
-    ) -> Result<bool, Reason> {
-        let mode = self.settings.load().mode;
+    ) -> Result<Passed, Reason> {
+        let (mode, per_tenant, queue_timeout) = {
+            let BulkheadSettings { mode, per_tenant, queue_timeout, .. } = self.in_force.load().settings;
+            (mode, per_tenant, queue_timeout)
+        };
         if mode == Mode::Off {
-            return Ok(false);
+            return Ok(Passed::Not);
         }
         let environment = &call.environment;
-        let mut receiver = None;
-        let entry = self.bulkhead.enter(plan.priority as u8, environment.tick(plan.deadline), *rank, || {
-            let (signal, told) = oneshot::channel();
-            receiver = Some(told);
-            Waiter { signal, breaker: call.breaker.clone() }
+        let mut waits = None;
+        let tenant = || {
+            let tenant = plan.context.as_ref().filter(|_| per_tenant).and_then(Context::get_tenant);
+            tenant.map_or(0, |tenant| environment.tenant(tenant))
+        };
+        let entry = self.bulkhead.enter(plan.priority as u8, *rank, tenant, || {
+            let (signal, ear) = oneshot::channel();
+            let came = environment.now();
+            let deadline = environment.tick(plan.deadline).min(came.after(queue_timeout));
+            waits = Some((ear, came, deadline));
+            Wait { waiter: Waiter { signal, breaker: call.breaker.clone() }, came, deadline }
         });
         match entry {
             Entry::Admitted => {
                 if self.saturated.load(Ordering::Relaxed) {
                     self.relieved(call);
                 }
-                Ok(true)
+                Ok(Passed::In)
             }
             Entry::Full if mode == Mode::Shadow => {
                 call.metrics_of_service().rejected("bulkhead", true, plan.priority);
-                Ok(false)
+                Ok(Passed::Not)
             }
             Entry::Full => {
                 self.is_full(call);
                 Err(call.refused(self.full(), plan.priority))
             }
-            Entry::Queued { ticket, shed } => {
-                if let Some(waiter) = shed {
-                    waiter.tell(Signal::Shed);
+            Entry::Queued { ticket, sent } => {
+                if let Some(Sent { waiter, why }) = sent {
+                    waiter.tell(Signal::Sent(why));
                 }
                 *rank = Some(ticket.rank());
-                let Some(signal) = receiver else { return Ok(false) };
-                let place = Place { gate: self, call, ticket, signal: Some(signal) };
+                let Some((ear, came, deadline)) = waits else { return Ok(Passed::Not) };
                 if mode == Mode::Shadow {
-                    // It would have waited: it does not, and holds no place.
-                    return Ok(false);
+                    let priority = plan.priority;
+                    return Ok(Passed::Shadow(Box::new(Shadow { ticket, ear, deadline, priority })));
                 }
-                place.wait(plan).await.map(|()| true).map_err(|reason| call.refused(reason, plan.priority))
+                let place = Place { gate: self, call, ticket, ear: Some(ear) };
+                match place.wait(came, deadline).await {
+                    Ok(()) => Ok(Passed::In),
+                    Err(reason) => Err(call.refused(reason, plan.priority)),
+                }
+            }
+        }
+    }
+
+    /// Gives up what an attempt held that has ended, after it had taken so long, by its outcome.
+    pub(crate) fn settle(
+        &self,
+        call: &CallState,
+        passed: Passed,
+        outcome: &Result<(), Option<Failure>>,
+        started: Option<Tick>,
+        now: Tick,
+    ) {
+        if self.measures.load(Ordering::Relaxed)
+            && let Some(started) = started
+            && let Some(measure) = &self.in_force.load().measure
+            && measure.record(call, outcome, self.bulkhead.in_flight(), started, now)
+        {
+            self.bulkhead.set_max_in_flight(|| self.in_force.load().max_in_flight());
+            self.offer(now);
+        }
+        match passed {
+            Passed::Not => {}
+            Passed::In => self.leave(now),
+            Passed::Shadow(shadow) => {
+                let Shadow { ticket, ear, deadline, priority } = *shadow;
+                let refused = match self.give_up(ticket, ear, || now) {
+                    Some(signal) => matches!(signal, Signal::Sent(_)),
+                    None => deadline <= now,
+                };
+                if refused {
+                    call.metrics_of_service().rejected("bulkhead", true, priority);
+                }
             }
         }
     }
@@ -139,19 +214,22 @@ impl Gate {
     /// Whether an attempt would enter without waiting.
     pub(crate) fn has_room(&self) -> bool {
         let BulkheadSnapshot { in_flight, max_in_flight, waiting, .. } = self.bulkhead.snapshot();
-        self.settings.load().mode != Mode::Enforce || (waiting == 0 && in_flight < max_in_flight)
+        self.in_force.load().settings.mode != Mode::Enforce || (waiting == 0 && in_flight < max_in_flight)
     }
 
     /// Gives a place up.
     pub(crate) fn leave(&self, now: Tick) {
+        // Of one who is not there any more, the next one has it.
+        while tell(self.bulkhead.leave(now)) == Told::Gone {}
+    }
+
+    /// Offers what places are free to who waits.
+    fn offer(&self, now: Tick) {
         loop {
-            let Handed { admitted, expired } = self.bulkhead.leave(now);
-            for waiter in expired {
-                waiter.tell(Signal::Expired);
-            }
-            // Of one who is not there any more, the next one has it.
-            if admitted.is_none_or(|waiter| waiter.tell(Signal::Admitted)) {
-                return;
+            match tell(self.bulkhead.offer(now)) {
+                Told::Nobody => return,
+                Told::Admitted => {}
+                Told::Gone => self.leave(now),
             }
         }
     }
@@ -174,15 +252,23 @@ impl Gate {
 
     /// Somebody who waits goes away. Once its ear is closed, who has just handed it a place finds nobody, and takes the
     /// place back: only one that was heard of must be given up here.
-    fn give_up(&self, ticket: Ticket, mut ear: oneshot::Receiver<Signal>, now: impl FnOnce() -> Tick) {
+    /// Gives back what it had been told by then.
+    fn give_up(
+        &self,
+        ticket: Ticket,
+        mut ear: oneshot::Receiver<Signal>,
+        now: impl FnOnce() -> Tick,
+    ) -> Option<Signal> {
         ear.close();
-        match ear.try_recv() {
-            Ok(Signal::Admitted) => self.leave(now()),
-            Ok(Signal::Expired | Signal::Shed | Signal::Flushed) => {}
-            Err(_) => {
+        let told = ear.try_recv().ok();
+        match told {
+            Some(Signal::Admitted) => self.leave(now()),
+            Some(Signal::Sent(_) | Signal::Flushed) => {}
+            None => {
                 self.bulkhead.cancel(ticket);
             }
         }
+        told
     }
 
     fn full(&self) -> Reason {
@@ -212,43 +298,85 @@ impl Gate {
     }
 }
 
+impl InForce {
+    /// What `settings` make of what was measured `before`.
+    fn new(settings: &BulkheadSettings, before: Option<&Arc<Measure>>) -> Self {
+        let kept = before.filter(|before| settings.adaptive.as_ref() == Some(before.settings()));
+        let measure = match (kept, &settings.adaptive) {
+            (Some(kept), _) => Some(Arc::clone(kept)),
+            (None, adaptive) => adaptive.clone().map(|adaptive| Arc::new(Measure::new(adaptive))),
+        };
+        Self { settings: settings.clone(), measure }
+    }
+
+    fn measures(&self) -> bool {
+        self.measure.is_some() && self.settings.mode != Mode::Off
+    }
+
+    fn max_in_flight(&self) -> u32 {
+        self.measure.as_ref().map_or(self.settings.max_in_flight, |measure| measure.limit())
+    }
+}
+
+/// Whether a place that was given up found somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nobody waited.
+    Nobody,
+    Admitted,
+    /// Whoever got it had gone away.
+    Gone,
+}
+
+/// Tells all what became of them.
+fn tell(handed: Handed<Waiter>) -> Told {
+    for Sent { waiter, why } in handed.sent {
+        waiter.tell(Signal::Sent(why));
+    }
+    match handed.admitted {
+        None => Told::Nobody,
+        Some(waiter) => {
+            if waiter.tell(Signal::Admitted) {
+                Told::Admitted
+            } else {
+                Told::Gone
+            }
+        }
+    }
+}
+
 /// A place in the queue. Whoever goes away gives it back, or the one in flight that it had come to by then.
 struct Place<'a> {
     gate: &'a Gate,
     call: &'a CallState,
     ticket: Ticket,
-    signal: Option<oneshot::Receiver<Signal>>,
+    ear: Option<oneshot::Receiver<Signal>>,
 }
 
 impl Place<'_> {
     /// Waits to be admitted.
-    async fn wait(mut self, plan: &Plan) -> Result<(), Reason> {
+    async fn wait(mut self, came: Tick, deadline: Tick) -> Result<(), Reason> {
         let environment = &self.call.environment;
-        let entered = environment.now();
-        let queue_timeout = self.gate.settings.load().queue_timeout;
-        let limit = plan.deadline.min(environment.instant(entered.after(queue_timeout)));
-        let Some(signal) = &mut self.signal else { return Ok(()) };
-        let told = timeout_at(limit, signal).await;
-        let waited = environment.now().since(entered);
+        let Some(ear) = &mut self.ear else { return Ok(()) };
+        let told = timeout_at(environment.instant(deadline), ear).await;
+        let waited = environment.now().since(came);
         self.call.metrics_of_service().queue_wait.record(waited);
         spans::note("seawall.queue_ms", waited.as_millis() as u64);
         match told {
-            Ok(Ok(Signal::Admitted)) => {
-                self.signal = None;
-                Ok(())
-            }
             Ok(Ok(told)) => {
-                self.signal = None;
-                Err(match told {
-                    Signal::Shed => Reason::Shed,
-                    Signal::Flushed => self.flushed(),
-                    Signal::Expired | Signal::Admitted => Reason::DeadlinePassed,
-                })
+                self.ear = None;
+                match told {
+                    Signal::Admitted => Ok(()),
+                    Signal::Sent(Why::Shed) => Err(Reason::Shed),
+                    Signal::Sent(Why::Delayed) => Err(Reason::Delayed(waited)),
+                    // His time was up, and a place came before his timer did.
+                    Signal::Sent(Why::Expired) => Err(Reason::QueueTimeout(waited)),
+                    Signal::Flushed => Err(self.flushed()),
+                }
             }
             // Dropping the place cancels.
             Ok(Err(_)) => Err(Reason::NotRunning),
-            Err(_) if limit == plan.deadline => Err(Reason::QueueTimeout(environment.now().since(entered))),
-            Err(_) => Err(Reason::QueueTimeout(queue_timeout)),
+            Err(_) => Err(Reason::QueueTimeout(waited)),
         }
     }
 
@@ -264,7 +392,7 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(ear) = self.signal.take() {
+        if let Some(ear) = self.ear.take() {
             self.gate.give_up(self.ticket, ear, || self.call.environment.now());
         }
     }
@@ -279,11 +407,14 @@ mod tests {
         let gate = Gate::new(&BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
         let mut ear = None;
         let mut enter = || {
-            gate.bulkhead.enter(1, Tick::from_nanos(u64::MAX), None, || {
+            let came = Tick::ZERO;
+            let wait = || {
                 let (signal, told) = oneshot::channel();
                 ear = Some(told);
-                Waiter { signal, breaker: None }
-            })
+                let waiter = Waiter { signal, breaker: None };
+                Wait { waiter, came, deadline: Tick::from_nanos(u64::MAX) }
+            };
+            gate.bulkhead.enter(1, None, || 0, wait)
         };
         assert!(matches!(enter(), Entry::Admitted));
         let Entry::Queued { ticket, .. } = enter() else { panic!("it waits") };

@@ -60,7 +60,7 @@ pub(crate) fn look_up<D: Downstream, C: Call<D>>(
         return Looked::Uncached;
     }
     let looked = with_key(
-        service.state.id,
+        service.state.number,
         C::NAME,
         partition(settings),
         plan.context.as_ref(),
@@ -153,10 +153,10 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
     sharing: Sharing<C::Reply>,
 ) -> Result<Answer<C::Reply>, CallError> {
     let coalesce = state.settings.cache.as_ref().is_some_and(|cache| cache.coalesce);
-    let mut landed = match join(service, state, &**call, &key) {
-        Joined::Follow(landed) if coalesce => {
+    let flight = match join(service, state, &**call, &key) {
+        Joined::Follow(flight) if coalesce => {
             state.metrics().coalesced.add_one();
-            landed
+            flight
         }
         Joined::Follow(_) => {
             // Somebody loads it, and the settings want every caller to ask by himself.
@@ -164,20 +164,15 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
             return Ok(Answer::owned(reply.value, Origin::Fresh));
         }
         Joined::Lead(flight) => {
-            let landed = flight.watch();
-            start(service, state, Arc::clone(call), plan, key, flight, sharing);
-            landed
+            start(service, state, Arc::clone(call), plan, key, Arc::clone(&flight), sharing);
+            flight
         }
     };
-    match timeout_at(plan.deadline, landed.wait_for(Option::is_some)).await {
-        Ok(Ok(outcome)) => match &*outcome {
-            Some(Ok(entry)) => {
-                Ok(Answer::shared(Arc::clone(&entry.reply), Origin::Fresh, std::time::Duration::ZERO))
-            }
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(state.lost_load()),
-        },
-        Ok(Err(_)) => Err(state.lost_load()),
+    match timeout_at(plan.deadline, flight.landed()).await {
+        Ok(Ok(entry)) => {
+            Ok(Answer::shared(Arc::clone(&entry.reply), Origin::Fresh, std::time::Duration::ZERO))
+        }
+        Ok(Err(error)) => Err(error.clone()),
         Err(_) => Err(state.timed_out(Stage::Coalesce, plan, None)),
     }
 }
@@ -187,7 +182,7 @@ fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call:
     let began = environment.generations.now();
     let is_current = |flight: &Flight| service.state.is_current(state, flight.tags.as_deref(), flight.began);
     match flights.follow(key, is_current) {
-        Some(landed) => Joined::Follow(landed),
+        Some(flight) => Joined::Follow(flight),
         // The call's own code, which may call again from here: so between two locks.
         None => flights.join(key, began, tags(service, call), is_current),
     }
@@ -219,7 +214,7 @@ pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -
             return Err(state.rejected(Reason::BadCall(whose.into())));
         }
         with_key(
-            service.state.id,
+            service.state.number,
             C::NAME,
             partition,
             context,

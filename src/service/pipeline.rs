@@ -11,7 +11,8 @@
 //!   throttle  where the downstream sheds load: by chance, end here     (throttling.rs)
 //!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
-//!   admit     the breaker's permit, then the rate's token
+//!   rate      a token, or a bounded wait for one; given back if the breaker refuses
+//!   admit     the breaker's permit
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
 //!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
@@ -283,22 +284,33 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         let Some(gate) = gate else { continue };
         let rank = &mut ranks[index];
         // Whoever must wait does so in a future of its own, which those who need not do not carry along.
-        let held = match rank {
+        let passed = match rank {
             None => gate.pass_at_once(),
             Some(_) => None,
         };
-        let held = match held {
-            Some(held) => held,
+        let passed = match passed {
+            Some(passed) => passed,
             None => Box::pin(gate.pass(state, plan, rank)).await?,
         };
-        if held {
-            admission.hold(index);
-        }
+        admission.hold(index, passed);
     }
     // Whoever waited has a rank.
     let waited = ranks.iter().any(Option::is_some);
-    let now = if waited { environment.now() } else { now };
+    let mut now = if waited { environment.now() } else { now };
+    let mut claim = match &state.rate {
+        Some(rate) => rate.ask(state, plan, now)?,
+        None => None,
+    };
+    if let Some(claim) = &mut claim
+        && claim.waits()
+    {
+        Box::pin(claim.turn(state, plan)).await?;
+        now = environment.now();
+    }
     admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+    if let Some(claim) = claim {
+        claim.spend();
+    }
     if let Some(begun) = begun {
         begun.store(now.as_nanos().max(1), Ordering::Release);
     }

@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 
 use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
-    inject::Injector,
+    inject::Injector, rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Reason, Rejected},
     downstream::Downstream,
-    policy::{budget::RetryBudget, hedge::Hedge, rate::Rate, throttle::Throttle, wave::Waves},
+    policy::{budget::RetryBudget, hedge::Hedge, throttle::Throttle, wave::Waves},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -32,6 +32,9 @@ use crate::{
 pub(crate) struct State {
     /// Process-wide: two runtimes may live in one process.
     pub(crate) id: u64,
+    /// The runtime's own count: what is kept is kept by it, so that a seed evicts the same whatever else is in the
+    /// process.
+    pub(crate) number: u64,
     pub(crate) name: Arc<str>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) metrics: Arc<ServiceMetrics>,
@@ -66,7 +69,7 @@ pub(crate) struct Table {
 pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) faults: Option<Arc<Injector>>,
 }
@@ -81,7 +84,7 @@ pub(crate) struct CallState {
     own_breaker: bool,
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
-    pub(crate) rate: Option<Arc<Rate>>,
+    pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
@@ -121,6 +124,7 @@ impl State {
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
+            number: environment.next_service(),
             name,
             environment,
             metrics: Arc::default(),
@@ -274,9 +278,9 @@ impl State {
         self.failed_seats.load(Ordering::Acquire) == 0
     }
 
-    /// A tag as the process knows it: those of two services are two.
+    /// A tag as the runtime knows it: those of two services are two.
     pub(crate) fn tag(&self, tag: u64) -> u64 {
-        tag ^ self.id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        tag ^ self.number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Why no calls are taken, if so.
@@ -349,14 +353,14 @@ impl ScopePolicies {
         };
         let gate = match (before, &settings.bulkhead) {
             (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new);
+                gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
             (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Rate::new(new))),
+            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
         let throttle = match (before, &settings.throttle) {
             (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
@@ -400,7 +404,7 @@ impl ScopePolicies {
         } else {
             match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
                 (Some(gate), Some(new)) => {
-                    gate.reload(new);
+                    gate.reload(new, state.environment.now());
                     Some(gate)
                 }
                 (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
@@ -411,7 +415,7 @@ impl ScopePolicies {
         } else {
             match before {
                 Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
-                _ => settings.rate.clone().map(|new| Arc::new(Rate::new(new))),
+                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
         let throttle = if settings.throttle == defaults.throttle {

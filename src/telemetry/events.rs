@@ -10,6 +10,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use super::Log;
 use crate::{call::CallError, policy::breaker::Transition};
 
 /// Something changed that an operator would want to know.
@@ -43,6 +44,13 @@ pub enum What {
     Saturated,
     /// Calls are admitted again.
     Relieved,
+    /// The bulkhead's limit, which is measured, has changed. Told once a second at most.
+    LimitChanged {
+        /// Calls in flight that were allowed when it was last told.
+        from: u32,
+        /// Calls in flight that are allowed now.
+        to: u32,
+    },
     /// The retry budget is spent: until it refills, failures are not retried, and what is late is not hedged.
     BudgetExhausted,
     /// A thread's pool was opened.
@@ -219,17 +227,18 @@ impl Cause {
 pub(crate) struct EventBus {
     sender: broadcast::Sender<Event>,
     dropped: Arc<AtomicU64>,
+    log: Log,
 }
 
 impl EventBus {
     /// A bus that keeps `buffer` events for each listener.
     pub(crate) fn new(buffer: usize) -> Self {
-        Self { sender: broadcast::Sender::new(buffer.max(1)), dropped: Arc::default() }
+        Self { sender: broadcast::Sender::new(buffer.max(1)), dropped: Arc::default(), log: Log::default() }
     }
 
     pub(crate) fn emit(&self, service: Option<&Arc<str>>, what: What) {
         let event = Event { at: SystemTime::now(), service: service.cloned(), what };
-        super::log(&event);
+        self.log.write(&event);
         // Nobody listening is no error.
         let _ = self.sender.send(event);
     }

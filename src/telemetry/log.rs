@@ -1,10 +1,61 @@
-use tracing::{info, warn};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use super::{Ended, Event, What};
-use crate::policy::breaker::State;
+use crate::{call::CallError, policy::breaker::State};
+
+/// The time from one line about unanswered calls to the next.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes events as lines.
+///
+/// Each change is a line. An unanswered call that fails is no change but a call, of which there may be a hundred
+/// thousand in a second: it is a line once a second at most, which says how many others there were. As events they are
+/// all told.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    unanswered: Mutex<Unwritten>,
+}
+
+/// Unanswered calls that failed and have no line.
+#[derive(Debug, Default)]
+struct Unwritten {
+    count: u64,
+    next_line: Option<Instant>,
+}
+
+impl Log {
+    pub(crate) fn write(&self, event: &Event) {
+        match &event.what {
+            What::Unanswered(error) => self.unanswered(event.service.as_deref().unwrap_or(""), error),
+            _ => write(event),
+        }
+    }
+
+    fn unanswered(&self, service: &str, error: &CallError) {
+        let Some(others) = self.unanswered.lock().write(Instant::now()) else { return };
+        let (call, error) = (error.call(), crate::call::chain(error));
+        warn!(service, call, error, others, "unanswered call failed");
+    }
+}
+
+impl Unwritten {
+    /// Whether one more is written, and for how many others.
+    fn write(&mut self, now: Instant) -> Option<u64> {
+        if self.next_line.is_some_and(|next| now < next) {
+            self.count += 1;
+            return None;
+        }
+        self.next_line = now.checked_add(PAUSE);
+        Some(std::mem::take(&mut self.count))
+    }
+}
 
 /// Writes an event's line: a warning where things got worse.
-pub(crate) fn log(event: &Event) {
+fn write(event: &Event) {
     let service = event.service.as_deref().unwrap_or("");
     match &event.what {
         What::Breaker { scope, shadow, transition, last_error } => {
@@ -46,6 +97,8 @@ pub(crate) fn log(event: &Event) {
         }
         What::Saturated => warn!(service, "bulkhead saturated"),
         What::Relieved => info!(service, "bulkhead relieved"),
+        // Neither better nor worse, and it never ends.
+        What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),
         What::PoolOpened { thread } => info!(service, thread = &**thread, "pool opened"),
         What::PoolFailed { thread, error, retry_in } => {
@@ -83,9 +136,22 @@ pub(crate) fn log(event: &Event) {
         What::DrainStarted => info!("drain started"),
         What::DrainEnded { cut_off: 0 } => info!("drain ended"),
         What::DrainEnded { cut_off } => warn!(cut_off, "drain ended with calls cut off"),
-        What::Unanswered(error) => {
-            warn!(service, call = error.call(), error = crate::call::chain(error), "unanswered call failed");
+        What::Unanswered(_) | What::Lagged(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_in_a_second_one_is_written_and_the_others_counted() {
+        let (mut unwritten, start) = (Unwritten::default(), Instant::now());
+        assert_eq!(unwritten.write(start), Some(0));
+        for millis in 0..1000 {
+            assert_eq!(unwritten.write(start + Duration::from_millis(millis)), None);
         }
-        What::Lagged(_) => {}
+        assert_eq!(unwritten.write(start + PAUSE), Some(1000));
+        assert_eq!(unwritten.write(start + PAUSE * 3), Some(0));
     }
 }

@@ -12,7 +12,7 @@ pub(crate) mod spans;
 pub use events::{Cause, Ended, Event, EventStream, What};
 
 pub(crate) use events::EventBus;
-pub(crate) use log::log;
+pub(crate) use log::Log;
 pub(crate) use metrics::{
     AttemptResult, CallMetrics, Counter, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome,
     REFUSING, ServiceMetrics, Try,

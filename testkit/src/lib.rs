@@ -10,6 +10,7 @@
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
+//! - [`sim`] a whole runtime in virtual time, under faults that a seed determines.
 //!
 //! Servers, proxies and processes have threads of their own and wait in real time, whatever the test's runtime and
 //! clock. A test waits for conditions (`wait_for_requests`, `wait_for_line`, a [`Gate`]), never for time to pass.
@@ -26,6 +27,7 @@ mod process;
 mod proxy;
 mod scripted;
 mod server;
+pub mod sim;
 mod worker;
 
 pub use clock::virtual_time;
@@ -35,7 +37,7 @@ pub use mock::{Mock, mock};
 pub use process::Process;
 pub use proxy::{Cut, Direction, End, FaultProxy, Flow, FlowStats, ProxyStats};
 pub use scripted::{
-    Ask, Asked, Behaviour, Change, Echo, Lookup, Opening, Reaction, Scripted, ScriptedSettings,
+    Ask, Asked, Behaviour, Capacity, Change, Echo, Lookup, Opening, Reaction, Scripted, ScriptedSettings,
 };
 pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,

@@ -1,7 +1,5 @@
 //! How a runtime behaves when its downstreams do not: one module for each behaviour, on scripted downstreams.
 
-mod support;
-
 mod basics;
 mod breaker;
 mod cache;
@@ -14,13 +12,18 @@ mod faults;
 mod freshness;
 mod hedge;
 mod negative;
+mod nested;
+mod overload;
 mod overrides;
 mod pitfalls;
+mod rate;
 mod reload;
 mod restart;
 mod retry;
 mod review;
+mod shadow;
 mod stampede;
+mod support;
 mod telemetry;
 mod throttle;
 mod unknown_write;

@@ -159,3 +159,41 @@ fn contradiction_in_defaults_is_told_once() {
           --> settings:2:11: defaults.retry.attempts
         "#);
 }
+
+#[test]
+fn codel_that_waits_longer_than_it_looks() {
+    assert_snapshot!(users_refused("bulkhead = { codel = { target = \"1s\" } }"), @r#"
+        the settings have an error
+        error: bulkhead.codel.target = 1s is longer than bulkhead.codel.interval = 100ms
+          --> settings:5:24: services.users.bulkhead.codel.target
+        "#);
+    assert_snapshot!(users_refused("bulkhead = { codel = { target = \"0s\", interval = \"0s\" } }"), @r#"
+        the settings have an error
+        error: it must be longer than 0s; `codel = false` for a queue that is served by arrival
+          --> settings:5:39: services.users.bulkhead.codel.interval
+        "#);
+}
+
+#[test]
+fn measured_limit_without_room() {
+    assert_snapshot!(users_refused("bulkhead = { adaptive = { min = 30, max = 10 } }"), @r#"
+        the settings have an error
+        error: bulkhead.adaptive.min = 30 calls are more than bulkhead.adaptive.max = 10
+          --> settings:5:27: services.users.bulkhead.adaptive.min
+        "#);
+    assert_snapshot!(users_refused("bulkhead = { adaptive = { initial = 500 } }"), @r#"
+        the settings have an error
+        error: 500 is not from bulkhead.adaptive.min = 1 to bulkhead.adaptive.max = 200
+          --> settings:5:27: services.users.bulkhead.adaptive.initial
+        "#);
+    let settings = "bulkhead = { adaptive = { min = 0, tolerance = 0.5, algorithm = \"vegas\" } }";
+    assert_snapshot!(users_refused(settings), @r#"
+        the settings have 3 errors
+        error: with 0 nothing could be measured; it must be at least 1
+          --> settings:5:27: services.users.bulkhead.adaptive.min
+        error: it must be at least 1: below, calls that take as long as ever would shrink the limit
+          --> settings:5:36: services.users.bulkhead.adaptive.tolerance
+        error: found "vegas"; wanted one of "gradient", "aimd"
+          --> settings:5:53: services.users.bulkhead.adaptive.algorithm
+        "#);
+}

@@ -28,9 +28,13 @@ fn whole_service() {
         services.users.breaker.slow_call = false  # built-in default
         services.users.breaker.warm_up = "0s"  # built-in default
         services.users.breaker.window = "10s"  # built-in default
+        services.users.bulkhead.adaptive = false  # built-in default
+        services.users.bulkhead.codel.interval = "100ms"  # built-in default
+        services.users.bulkhead.codel.target = "5ms"  # built-in default
         services.users.bulkhead.max_in_flight = 100  # built-in default
         services.users.bulkhead.max_queue = 100  # built-in default
         services.users.bulkhead.mode = "enforce"  # built-in default
+        services.users.bulkhead.per_tenant = false  # built-in default
         services.users.bulkhead.queue_timeout = "1s"  # built-in default
         services.users.cache.coalesce = true  # built-in default
         services.users.cache.early_refresh = 1.0  # built-in default

@@ -129,7 +129,7 @@ fn values_of_the_wrong_type() {
           --> variable SEAWALL__SERVICES__USERS__BREAKER__ERROR_THRESHOLD: services.users.breaker.error_threshold
         error: found "true"; wanted a table with duration, threshold; `false` turns it off
           --> variable SEAWALL__SERVICES__USERS__BREAKER__SLOW_CALL: services.users.breaker.slow_call
-        error: found "none"; wanted a table with mode, max_in_flight, max_queue, queue_timeout; `false` turns it off
+        error: found "none"; wanted a table with mode, max_in_flight, max_queue, queue_timeout, codel, per_tenant, adaptive; `false` turns it off
           --> variable SEAWALL__SERVICES__USERS__BULKHEAD: services.users.bulkhead
         error: found "perhaps"; wanted true or false
           --> variable SEAWALL__SERVICES__USERS__CACHE__COALESCE: services.users.cache.coalesce

@@ -1,6 +1,6 @@
 //! What was asked for on the command line.
 //!
-//! By hand and not by a parser crate: four tasks have three options between them, and what follows `test` is cargo's.
+//! By hand and not by a parser crate: five tasks have few options between them, and what follows `test` and `sim` is read where it goes.
 
 use std::ffi::OsString;
 
@@ -17,12 +17,17 @@ Tasks:
   test [ARGS]    Run all tests and doctests of the workspace; ARGS go to `cargo test` as they are
   bench [--quick]
                  Measure what things cost, beside peers, into target/bench/figures.json (--quick: with fewer rounds)
-  ci             Everything that CI checks: format, lints, docs, dependencies, tests
+  sim [ARGS]     Runs a runtime in virtual time under faults that a seed determines; `sim --help` has the ARGS
+  faults [ARGS]  Stage faults against what is built, and judge what it does; ARGS are ids of scenarios, and options
+                 (`cargo xtask faults --help` names them)
+  ci             Everything that CI checks: format, lints, docs, dependencies, simulation, faults, tests
 
 Examples:
   cargo xtask setup && cargo xtask test
   cargo xtask test -p seawall breaker -- --nocapture
   cargo xtask bench --quick
+  cargo xtask sim --seed 42
+  cargo xtask faults C1 R4 --runs 5
   cargo xtask setup --ci && cargo xtask ci
 ";
 
@@ -32,6 +37,8 @@ pub(crate) enum Task {
     Setup(Scope),
     Test(Vec<OsString>),
     Bench(Thoroughness),
+    Sim(Vec<OsString>),
+    Faults(Vec<OsString>),
     Ci,
 }
 
@@ -45,6 +52,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
         return Err(format!("no task was named\n\n{HELP}"));
     };
     let rest: Vec<OsString> = args.collect();
+    if task == "sim" {
+        return Ok(Task::Sim(rest));
+    }
+    // What there is to play, the program itself knows.
+    if task == "faults" {
+        return Ok(Task::Faults(rest));
+    }
     if is_help(&task) || rest.first().is_some_and(is_help) {
         return Ok(Task::Help);
     }
@@ -73,7 +87,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Task, St
                 "`ci` takes no arguments, and was given {extra:?}: `cargo xtask test` runs a part of the tests"
             )),
         },
-        _ => Err(format!("there is no task {task:?}: the tasks are `setup`, `test`, `bench` and `ci`")),
+        _ => Err(format!(
+            "there is no task {task:?}: the tasks are `setup`, `test`, `bench`, `sim`, `faults` and `ci`"
+        )),
     }
 }
 
@@ -96,7 +112,9 @@ mod tests {
         assert_eq!(parsed(&["test"]), Ok(Task::Test(vec![])));
         assert_eq!(parsed(&["bench"]), Ok(Task::Bench(Thoroughness::Full)));
         assert_eq!(parsed(&["bench", "--quick"]), Ok(Task::Bench(Thoroughness::Quick)));
+        assert_eq!(parsed(&["faults"]), Ok(Task::Faults(vec![])));
         assert_eq!(parsed(&["ci"]), Ok(Task::Ci));
+        assert_eq!(parsed(&["sim", "--help"]), Ok(Task::Sim(vec!["--help".into()])));
     }
 
     #[test]
@@ -107,11 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn leaves_what_follows_faults_to_its_program() {
+        let passed_on = ["C1", "--help"].iter().map(OsString::from).collect();
+        assert_eq!(parsed(&["faults", "C1", "--help"]), Ok(Task::Faults(passed_on)));
+    }
+
+    #[test]
     fn helps_wherever_help_is_asked_for() {
         for args in [&["--help"][..], &["-h"], &["help"], &["test", "--help"], &["ci", "-h"]] {
             assert_eq!(parsed(args), Ok(Task::Help), "{args:?}");
         }
-        for task in ["setup", "test", "bench", "ci"] {
+        for task in ["setup", "test", "bench", "sim", "faults", "ci"] {
             assert!(HELP.contains(&format!("\n  {task} ")), "the help names `{task}`");
         }
     }

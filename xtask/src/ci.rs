@@ -1,15 +1,18 @@
 //! Everything that CI checks, in one run.
 //!
 //! Each step runs whether or not the one before it passed: whoever waits for a run should learn all that is wrong from
-//! it. The cheap ones come first, the tests last, so that their closing line closes the run. All steps share the
-//! development profile, the target folder and the full set of features: what differs between two steps is compiled twice.
+//! it. The cheap ones come first, the tests last, so that their closing line closes the run. All steps but the simulation,
+//! which makes millions of calls and is optimised, share the development profile, the target folder and the full set of
+//! features: what differs between two steps is compiled twice.
 
 use std::fmt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::faults;
 use crate::process::{self, cargo};
 use crate::setup::{self, Scope};
+use crate::sim;
 use crate::test;
 
 /// How long the advisories' database may take to arrive. It is a git repository out on the internet.
@@ -36,6 +39,9 @@ pub(crate) fn run() -> Result<(), String> {
         passes(deny().args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
     });
     report.step("advisories", advisories);
+
+    report.step("simulation", || sim::run(&[]).map(|()| Outcome::Passed));
+    report.step("faults", || faults::run(&[]).map(|()| Outcome::Passed));
 
     let mut closing_line = None;
     report.step("tests", || {

@@ -1,4 +1,4 @@
-//! The tasks of this workspace, one command for each: `cargo xtask setup | test | bench | ci`.
+//! The tasks of this workspace, one command for each: `cargo xtask setup | test | bench | sim | faults | ci`.
 //!
 //! What CI runs is what a developer runs: `.ci/run` calls these tasks, and the `ci` task runs the tests through the
 //! same function as the `test` task. They are Rust and not shell so that they are checked like the rest, and use the
@@ -10,8 +10,10 @@
 mod args;
 mod bench;
 mod ci;
+mod faults;
 mod process;
 mod setup;
+mod sim;
 mod test;
 
 use std::env;
@@ -42,6 +44,8 @@ fn run(task: Task) -> Result<(), String> {
             tests.verdict()
         }
         Task::Bench(thoroughness) => bench::run(thoroughness),
+        Task::Sim(passed_on) => sim::run(&passed_on),
+        Task::Faults(passed_on) => faults::run(&passed_on),
         Task::Ci => ci::run(),
     }
 }

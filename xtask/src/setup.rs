@@ -45,6 +45,13 @@ const NEEDS: &[Need] = &[
         probe: &["cargo", "clippy", "--version"],
         source: Source::Rustup { component: "clippy" },
     },
+    // Moves a process' wall clock, for the scenario of `faults` that asks whether anything goes by it.
+    Need {
+        name: "faketime",
+        scope: Scope::Tests,
+        probe: &["faketime", "--version"],
+        source: Source::Debian { packages: &["faketime"] },
+    },
     // cargo-deny fetches its advisories with it.
     Need {
         name: "git",

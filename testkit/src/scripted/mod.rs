@@ -23,8 +23,10 @@
 
 mod behaviour;
 mod calls;
+mod capacity;
 mod kind;
 
 pub use behaviour::{Asked, Behaviour, Opening, Reaction};
 pub use calls::{Ask, Change, Echo, Lookup};
+pub use capacity::Capacity;
 pub use kind::{Scripted, ScriptedSettings};

@@ -1,0 +1,12 @@
+//! All scenarios, by their ids.
+
+use crate::harness::Scenario;
+use crate::{cache, caller, network, process, runtime};
+
+/// In the order that they are played in.
+pub(crate) fn all() -> Vec<Scenario> {
+    [network::all(), process::all(), caller::all(), runtime::all(), cache::all()]
+        .into_iter()
+        .flatten()
+        .collect()
+}

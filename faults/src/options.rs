@@ -1,0 +1,114 @@
+//! What was asked for on the command line.
+
+use crate::catalog;
+
+pub(crate) const HELP: &str = "\
+Stages faults against seawall as it is built, and judges what it does.
+
+Usage: cargo xtask faults [OPTIONS] [ID...]
+
+  ID...       The scenarios to play, by their ids in FAULTS.md; all of them where none is named
+  --list      Show the scenarios that there are
+  --full      Play them at the lengths of FAULTS.md, not in their quick forms
+  --runs N    Play each N times, with as many seeds; it holds if it held each time
+  --seed S    The first seed, to play a run again
+  --verbose   Show every figure, not those alone that a scenario is about
+";
+
+/// What is to be played, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) ids: Vec<&'static str>,
+    pub(crate) show: Option<Show>,
+    pub(crate) full: bool,
+    pub(crate) verbose: bool,
+    pub(crate) runs: u64,
+    pub(crate) seed: u64,
+}
+
+/// What is shown in place of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    Help,
+    List,
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// Says which was not understood, and what would have been.
+pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
+    let known: Vec<&'static str> = catalog::all().iter().map(|scenario| scenario.id).collect();
+    let mut options =
+        Options { ids: Vec::new(), show: None, full: false, verbose: false, runs: 1, seed: fresh_seed() };
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        let mut number = || {
+            let value = args.next().ok_or_else(|| format!("`{arg}` needs a number"))?;
+            value.parse::<u64>().map_err(|_| format!("`{arg}` needs a number, and {value:?} is none"))
+        };
+        match arg.as_str() {
+            "--help" | "-h" => options.show = Some(Show::Help),
+            "--list" => options.show = Some(Show::List),
+            "--full" => options.full = true,
+            "--verbose" => options.verbose = true,
+            "--runs" => options.runs = number()?.max(1),
+            "--seed" => options.seed = number()?,
+            _ if arg.starts_with('-') => return Err(format!("there is no option `{arg}`\n\n{HELP}")),
+            _ => match known.iter().find(|id| id.eq_ignore_ascii_case(&arg)) {
+                Some(id) if options.ids.contains(id) => {}
+                Some(id) => options.ids.push(id),
+                None => {
+                    return Err(format!("there is no scenario `{arg}`: there are {}", known.join(", ")));
+                }
+            },
+        }
+    }
+    if options.ids.is_empty() {
+        options.ids = known;
+    }
+    Ok(options)
+}
+
+/// A seed that another run does not have. Short, since people type it.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() % 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Options, String> {
+        parse(args.iter().map(|arg| (*arg).to_owned()))
+    }
+
+    #[test]
+    fn ids_are_taken_in_their_order_and_once() {
+        let options =
+            parsed(&["R1", "c1", "R1", "--seed", "7", "--runs", "5", "--full"]).expect("all is known");
+        assert_eq!(options.ids, ["R1", "C1"]);
+        assert_eq!((options.seed, options.runs, options.full), (7, 5, true));
+        assert!(parsed(&[]).expect("none is all").ids.len() > 20);
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_with_what_is_known() {
+        let error = parsed(&["C1", "Z9"]).expect_err("there is none");
+        assert!(error.contains("`Z9`") && error.contains("C1, ") && error.contains("R1"), "{error}");
+        let error = parsed(&["--fast"]).expect_err("there is none");
+        assert!(error.contains("`--fast`") && error.contains("--full"), "{error}");
+        let error = parsed(&["--seed", "many"]).expect_err("no number");
+        assert!(error.contains("\"many\""), "{error}");
+    }
+
+    #[test]
+    fn no_id_stands_twice() {
+        let mut ids: Vec<_> = catalog::all().iter().map(|scenario| scenario.id).collect();
+        ids.sort_unstable();
+        let all = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+    }
+}
