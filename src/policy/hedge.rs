@@ -12,7 +12,8 @@
 //! What is measured are first tries alone. Those that fail at once say nothing about how long an answer takes. Those that
 //! lost to their hedge were cut off, and how long they would have taken is not known; but it was longer than the delay,
 //! and a quantile needs no more of them than that. Left out, the slowest would be missing, the measured percentile would
-//! sink from minute to minute, and in the end every call would be hedged.
+//! sink from minute to minute, and in the end every call would be hedged. It has a price: where calls are either quick or
+//! slow, and up to one in ten is slow, a delay between the two looks right, and stays; then all slow ones are hedged.
 //!
 //! Reading the digest costs a microsecond or two, so a delay is measured once a second.
 
@@ -259,10 +260,10 @@ mod tests {
     }
 
     proptest! {
-        /// Latencies of two modes, one each 8 ms, hedged for minutes: about one in twenty is late by the measured delay,
-        /// although none of those that were late is ever seen to its end.
+        /// Latencies of two modes, one each 8 ms, hedged for minutes: about one in twenty is late by the measured delay, and
+        /// nearly one in ten at worst, although none of those that were late is ever seen to its end.
         #[test]
-        fn about_one_call_in_twenty_is_hedged_whatever_the_latencies(
+        fn few_calls_are_hedged_whatever_the_latencies(
             mut seed in any::<u64>(),
             slow_share in 0.0_f64..0.5,
             spread in 1_u64..400,
@@ -286,8 +287,7 @@ mod tests {
                 calls += u32::from(i > 10_000);
             }
             let share = f64::from(hedges) / f64::from(calls);
-            // A little more where hardly more than one in twenty is slow: a delay between the two modes looks right at first.
-            prop_assert!(share <= 0.075, "{share} are hedged");
+            prop_assert!(share <= 0.11, "{share} are hedged");
         }
     }
 }
