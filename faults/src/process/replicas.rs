@@ -25,7 +25,10 @@ fn together(outcome: &mut Outcome, others: &[Origin; 2]) {
 }
 
 async fn rolling(stage: Stage) -> Report {
-    let (bed, others) = three(&stage, Settings::reference(stage.full)).await;
+    // Left alone for less time than the quick form has, so that each is seen to be asked again.
+    let eject = stage.either("5s", "500ms");
+    let settings = Settings::reference(stage.full).subject(&format!("outlier.eject = \"{eject}\""));
+    let (bed, others) = three(&stage, settings).await;
     let down = Duration::from_millis(stage.either(2_000, 600));
     let mut in_flight = 0;
     let fault = async |bed: &Bed| {
