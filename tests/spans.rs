@@ -10,16 +10,19 @@ use seawall::{
 };
 use seawall_testkit::{Ask, Behaviour, Reaction, Scripted, virtual_time};
 
-/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, overrides what is injected, and drains.
+/// Opens a breaker, closes it again, saturates a bulkhead, restarts a shard, ejects endpoints and lets them return, overrides what is injected, and drains.
 async fn busy() {
     let down = || Failure::new(Blame::Downstream, "the connection broke").symptom(Symptom::Reset);
     let behaviour = Behaviour::new(move |_| Reaction::Fail(down()).after(Duration::from_millis(1)));
     let settings = "[runtime]\nallow_faults = true\n[services.users]\nkind = \"scripted\"\nretry = false\n\
                     bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { reset_timeout = \"1s\" }\n\
-                    calls.Other.faults = { hang = \"1%\" }";
+                    calls.Other.faults = { hang = \"1%\" }\n\
+                    [services.replicas]\nkind = \"scripted\"\nendpoints = [\"a\", \"b\"]\nretry = false\n\
+                    breaker = false\noutlier = { eject = \"1s\", max_ejected = \"100%\" }";
     let runtime = Runtime::builder()
         .kind::<Scripted>()
         .extension("users", behaviour.clone())
+        .extension("replicas", behaviour.clone())
         .parse(settings)
         .expect("TOML")
         .current_thread()
@@ -31,9 +34,14 @@ async fn busy() {
     for id in 0..5 {
         let _ = users.send(Ask(id)).await;
     }
+    let replicas = runtime.service::<Scripted>("replicas").expect("there");
+    for id in 0..20 {
+        let _ = replicas.send(Ask(id)).await;
+    }
     behaviour.react(|_| Reaction::Reply);
     tokio::time::sleep(Duration::from_secs(2)).await;
     users.send(Ask(1)).await.expect("the probe is well");
+    replicas.send(Ask(1)).await.expect("so is this one");
     let off = runtime.set("users.calls.Other.faults", false).lasting(Duration::from_secs(1));
     off.because("a test").expect("it is right");
     users.reopen();
@@ -109,11 +117,14 @@ fn the_names_of_spans_and_log_lines_are_pinned() {
     bulkhead saturated: message service
     drain ended: message
     drain started: message
+    endpoint ejected: message service endpoint shadow cause consecutive_failures failures calls ejected_for row
+    endpoint returned: message service endpoint shadow ejected_for
     faults are injected no more: message service scope
     faults are injected on purpose: message service scope faults
     override ended: message service key by cause
     pool opened: message service thread
     setting overridden: message service key value by because lasting
     shard restarted: message service thread cause
+    so many endpoints are ejected that all are used: message service ejected endpoints
     ");
 }

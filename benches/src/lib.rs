@@ -68,10 +68,11 @@ impl Options {
             figure.peers.extend(self.peers.get(figure.name).cloned().unwrap_or_default());
         }
         let figures = &figures;
-        println!("{:32} {:>10}        goal       peers", "", "");
-        for Figure { name, value, unit, goal, peers } in figures {
+        println!("{:36} {:>10}        {:10}          peers", "", "", "goal");
+        for Figure { name, value, unit, goal, met, peers } in figures {
             let peers: Vec<_> = peers.iter().map(|(peer, value)| format!("{peer} {value:.2}")).collect();
-            println!("{name:32} {value:>10.2} {unit:6} {goal:10} {}", peers.join(", "));
+            let met = met.map_or("", |met| if met { "met" } else { "MISSED" });
+            println!("{name:36} {value:>10.2} {unit:6} {goal:10} {met:8} {}", peers.join(", "));
         }
         let Some(file) = &self.figures else { return Ok(()) };
         let lines: Result<Vec<_>, _> = figures.iter().map(serde_json::to_string).collect();
@@ -98,6 +99,8 @@ pub struct Figure {
     pub unit: &'static str,
     /// What it should be; empty for what is there to compare with.
     pub goal: &'static str,
+    /// Whether it is what it should be; `None` without a goal.
+    pub met: Option<bool>,
     /// What others cost, measured in the same run and unit.
     pub peers: BTreeMap<String, f64>,
 }
@@ -105,7 +108,7 @@ pub struct Figure {
 impl Figure {
     /// A figure without peers.
     pub fn new(name: &'static str, value: f64, unit: &'static str, goal: &'static str) -> Self {
-        Self { name, value, unit, goal, peers: BTreeMap::new() }
+        Self { name, value, unit, goal, met: is_met(goal, value), peers: BTreeMap::new() }
     }
 
     /// The same beside what `peer` costs.
@@ -113,5 +116,33 @@ impl Figure {
     pub fn beside(mut self, peer: &'static str, value: f64) -> Self {
         self.peers.insert(peer.to_owned(), value);
         self
+    }
+}
+
+/// Whether a value is what the goal says: `<= 20`, `< 5`, `>= 0.9`, or `1`, which is met to within a tenth.
+fn is_met(goal: &str, value: f64) -> Option<bool> {
+    let (than, number) = goal.rsplit_once(' ').unwrap_or(("", goal));
+    let number: f64 = number.parse().ok()?;
+    Some(match than {
+        "<=" => value <= number,
+        "<" => value < number,
+        ">=" => value >= number,
+        _ => (value - number).abs() <= number.abs() * 0.1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goals_are_met_or_missed() {
+        assert_eq!((is_met("<= 20", 20.0), is_met("<= 20", 20.1)), (Some(true), Some(false)));
+        assert_eq!((is_met("< 5", 5.0), is_met(">= 0.9", 0.95)), (Some(false), Some(true)));
+        assert_eq!(
+            (is_met("1.0", 1.04), is_met("1", 2.0), is_met("0", 0.0)),
+            (Some(true), Some(false), Some(true))
+        );
+        assert_eq!(is_met("", 1.0), None);
     }
 }

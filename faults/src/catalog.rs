@@ -1,11 +1,11 @@
 //! All scenarios, by their ids.
 
 use crate::harness::Scenario;
-use crate::{cache, caller, network, process, runtime};
+use crate::{cache, caller, network, process, runtime, system};
 
 /// In the order that they are played in.
 pub(crate) fn all() -> Vec<Scenario> {
-    [network::all(), process::all(), caller::all(), runtime::all(), cache::all()]
+    [network::all(), process::all(), caller::all(), runtime::all(), cache::all(), system::all()]
         .into_iter()
         .flatten()
         .collect()

@@ -13,6 +13,7 @@ use crate::catalog;
 use crate::harness::Scenario;
 use crate::harness::report::Check;
 use crate::harness::settings::CANARY;
+use crate::harness::stage::Company;
 use crate::harness::times::now;
 use crate::options::{HELP, Options, Show};
 
@@ -56,7 +57,7 @@ fn play(scenarios: &[Scenario], options: &Options) -> Result<ExitCode, String> {
     println!("{} scenarios in their {form} form, seed {}", options.ids.len(), options.seed);
     let wanted = |alone: bool| -> Vec<&Scenario> {
         let by_id = options.ids.iter().filter_map(|id| scenarios.iter().find(|scenario| scenario.id == *id));
-        by_id.filter(|scenario| scenario.alone == alone).collect()
+        by_id.filter(|scenario| (scenario.company != Company::Beside) == alone).collect()
     };
     let (passed, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let printing = Mutex::new(());
@@ -91,7 +92,11 @@ fn play(scenarios: &[Scenario], options: &Options) -> Result<ExitCode, String> {
 /// Plays one scenario once.
 fn one(scenario: &Scenario, seed: u64, full: bool) -> Played {
     let started = now();
-    let limit = Duration::from_secs(if full { 600 } else { 90 });
+    let limit = match (scenario.company, full) {
+        (Company::OnRequest, _) => Duration::from_secs(3_600),
+        (_, true) => Duration::from_secs(600),
+        (_, false) => Duration::from_secs(90),
+    };
     let canary = format!("canary-{seed}-must-be-seen-nowhere");
     let (output, errors, ended) = match player(scenario, seed, full, &canary, started + limit) {
         Ok(ended) => ended,

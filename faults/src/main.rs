@@ -20,6 +20,7 @@ mod network;
 mod options;
 mod process;
 mod runtime;
+mod system;
 
 use std::env;
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::Context;
-use crate::downstream::Stage;
+use crate::downstream::{EndpointAddress, Stage};
 
 /// One attempt at a call: what a kind is told of it, and what it tells back.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Attempt {
     number: u32,
     deadline: Instant,
     context: Option<Context>,
+    endpoint: Option<EndpointAddress>,
     sent: AtomicBool,
     stage: AtomicU8,
     reply_bytes: AtomicUsize,
@@ -44,6 +45,13 @@ impl Attempt {
         self
     }
 
+    /// The same attempt at this of several endpoints, for a kind's own tests.
+    #[must_use]
+    pub fn at(mut self, endpoint: EndpointAddress) -> Self {
+        self.endpoint = Some(endpoint);
+        self
+    }
+
     pub(crate) fn numbered(
         service: Arc<str>,
         call: &'static str,
@@ -57,6 +65,7 @@ impl Attempt {
             number,
             deadline,
             context,
+            endpoint: None,
             sent: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Attempt as u8),
             reply_bytes: AtomicUsize::new(0),
@@ -91,6 +100,12 @@ impl Attempt {
     /// The context of the call: tenant, trace, and what else goes out on the wire.
     pub fn context(&self) -> Option<&Context> {
         self.context.as_ref()
+    }
+
+    /// Where the attempt is to go, of a service with several endpoints. It may be none of this shard's, for a moment after
+    /// a reload: any will do then.
+    pub fn endpoint(&self) -> Option<&EndpointAddress> {
+        self.endpoint.as_ref()
     }
 
     /// Says that from now on the request may reach the other side. A kind calls it before the first byte is handed to

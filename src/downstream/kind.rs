@@ -1,4 +1,4 @@
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -68,24 +68,32 @@ pub trait Downstream: Sized + 'static {
         None
     }
 
-    /// Where these settings point to, for people to read.
+    /// Where these settings point to.
+    ///
+    /// Of several, an attempt goes to the one that [`Attempt::endpoint`](crate::call::Attempt::endpoint) names: the core
+    /// balances, and leaves those alone that fail. A kind that spreads its calls by itself, as the client of a cluster
+    /// does, names one. They must differ, and be [`MOST_ENDPOINTS`](crate::policy::MOST_ENDPOINTS) at most.
     fn endpoints(settings: &Self::Settings) -> Vec<EndpointAddress>;
 }
 
 /// The address of one endpoint of a service, without any secret: `https://users.internal:443`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(transparent)]
-pub struct EndpointAddress(String);
+pub struct EndpointAddress(Arc<str>);
 
 impl EndpointAddress {
     /// An address as people should see it.
-    pub fn new(address: impl Into<String>) -> Self {
+    pub fn new(address: impl Into<Arc<str>>) -> Self {
         Self(address.into())
     }
 
     /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

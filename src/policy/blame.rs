@@ -1,12 +1,12 @@
 //! Whose fault a failure was, and what each policy makes of it.
 //!
-//! | blame | breaker | retry | stale, fallback |
-//! |---|---|---|---|
-//! | Downstream | failure | idempotent, or never reached it | yes |
-//! | Overload | neither; feeds the limit | after what it asked, within the budget | yes |
-//! | Caller | neither; the probe's slot goes back | never | never: a deleted user does not come back |
-//! | Local | neither | never reached it | yes |
-//! | Topology | neither | at once, elsewhere | yes |
+//! | blame | breaker | retry | stale, fallback | endpoint |
+//! |---|---|---|---|---|
+//! | Downstream | failure | idempotent, or never reached it | yes | failure |
+//! | Overload | neither; feeds the limit | after what it asked, within the budget | yes | sheds load |
+//! | Caller | neither; the probe's slot goes back | never | never: a deleted user does not come back | success |
+//! | Local | neither | never reached it | yes | neither |
+//! | Topology | neither | at once, elsewhere | yes | changed |
 //!
 //! A kind that classifies well needs no policy code of its own.
 
@@ -51,6 +51,21 @@ pub enum Verdict {
     Neutral,
 }
 
+/// What an outcome says about the endpoint that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointVerdict {
+    /// It answers.
+    Success,
+    /// It does not, or answers that it cannot.
+    Failure,
+    /// It is well, and wants less.
+    Sheds,
+    /// It is not what it was: others are to be asked.
+    Changed,
+    /// Nothing.
+    Neutral,
+}
+
 /// When a failed attempt may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retrying {
@@ -68,6 +83,17 @@ impl Blame {
         match self {
             Self::Downstream => Verdict::Failure,
             Self::Overload | Self::Caller | Self::Local | Self::Topology => Verdict::Neutral,
+        }
+    }
+
+    /// What it tells of the endpoint.
+    pub fn endpoint_verdict(self) -> EndpointVerdict {
+        match self {
+            Self::Downstream => EndpointVerdict::Failure,
+            Self::Overload => EndpointVerdict::Sheds,
+            Self::Caller => EndpointVerdict::Success,
+            Self::Local => EndpointVerdict::Neutral,
+            Self::Topology => EndpointVerdict::Changed,
         }
     }
 
@@ -115,5 +141,8 @@ mod tests {
                 assert_eq!(blame.retrying(false, reached), once[index], "{blame:?}, {reached:?}, once");
             }
         }
+        let endpoints = rows.map(|(blame, ..)| blame.endpoint_verdict());
+        use EndpointVerdict::*;
+        assert_eq!(endpoints, [Failure, Sheds, Success, Neutral, Changed]);
     }
 }

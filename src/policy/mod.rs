@@ -5,19 +5,23 @@
 //! settings beside it as plain serde data.
 
 pub mod adaptive;
+pub mod balance;
 pub mod blame;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+mod endpoint_set;
 pub mod faults;
 pub mod freshness;
 pub mod latency;
 mod mode;
+pub mod outlier;
 pub mod rate;
 pub mod restart;
 pub mod retry;
 pub mod window;
 
+pub use endpoint_set::{EndpointSet, MOST_ENDPOINTS};
 pub use mode::Mode;
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct RetrySettings {
     /// The longest pause that a downstream may ask for; a call told to wait longer fails. Default 30 s.
     #[serde(with = "duration")]
     pub retry_after_max: Duration,
+    /// Whether a retry goes to another endpoint, where there is one. Default yes.
+    pub other_endpoint: bool,
 }
 
 impl Default for RetrySettings {
@@ -42,6 +44,7 @@ impl Default for RetrySettings {
             backoff_max: Duration::from_secs(1),
             jitter: Jitter::Full,
             retry_after_max: Duration::from_secs(30),
+            other_endpoint: true,
         }
     }
 }
@@ -190,7 +193,7 @@ mod tests {
         assert_eq!((retry.attempts, retry.jitter), (2, Jitter::Full));
         assert_eq!(retry.on, [Connect, Reset, Timeout, Overload]);
         assert_eq!((retry.backoff, retry.backoff_max), (Duration::from_millis(50), Duration::from_secs(1)));
-        assert_eq!(retry.retry_after_max, Duration::from_secs(30));
+        assert_eq!((retry.retry_after_max, retry.other_endpoint), (Duration::from_secs(30), true));
     }
 
     proptest! {

@@ -204,6 +204,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             })
             .collect();
         let (service, mut defaults, own) = (service?, defaults?, own?);
+        sense::endpoints(&D::endpoints(&own), &scope, errors);
         fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
             let (layers, scope, name) = (layers.clone(), scope.clone(), name.to_owned());
@@ -230,6 +231,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             Arc::clone(environment),
             settings.service.clone(),
             settings.defaults.clone(),
+            D::endpoints(&own),
             settings.source,
         );
         let opening = Opening { settings: own.clone(), context: settings.context };
@@ -385,7 +387,8 @@ impl<D: Downstream> Owning for One<D> {
             };
             (!same, before, current.faults())
         };
-        self.state().reload(settings.service, settings.defaults, settings.source);
+        let addresses = D::endpoints(&own);
+        self.state().reload(settings.service, settings.defaults, addresses, settings.source);
         faults::tell(self.state(), &before, &after);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });

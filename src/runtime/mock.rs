@@ -43,6 +43,8 @@ pub fn mock<D: Downstream>(
         let settings = read_call(&layers, &scope, &owned, call, derived, None, &mut errors);
         settings.filter(|_| errors.is_empty()).map(|(_, settings)| settings).ok_or_else(|| errors.to_string())
     };
-    let state = State::new(name.into(), environment, service.unwrap_or_default(), defaults, Arc::new(source));
+    let (service, source) = (service.unwrap_or_default(), Arc::new(source));
+    // A mock has no endpoints: its rules know of none.
+    let state = State::new(name.into(), environment, service, defaults, Vec::new(), source);
     Ok(Service::mocked(Arc::new(state), rules))
 }

@@ -1,10 +1,11 @@
 //! What settings must not say, though each value by itself is right.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     config::{ConfigErrors, Layers, Scope},
-    policy::{adaptive::AdaptiveSettings, bulkhead::BulkheadSettings},
+    downstream::EndpointAddress,
+    policy::{MOST_ENDPOINTS, adaptive::AdaptiveSettings, bulkhead::BulkheadSettings},
     service::{CallSettings, RuntimeSettings, ServiceSettings},
 };
 
@@ -50,6 +51,7 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
     if settings.health.failures == 0 {
         scope.error(errors, "health.failures", "it must be at least 1; `interval = \"0s\"` for no checks");
     }
+    balance(settings, scope, errors);
     let restart = &settings.restart;
     at_most(
         scope,
@@ -57,6 +59,36 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
         ("restart.backoff", restart.backoff),
         ("restart.backoff_max", restart.backoff_max),
     );
+}
+
+/// What a service's endpoints must not be.
+pub(super) fn endpoints(addresses: &[EndpointAddress], scope: &Scope, errors: &mut ConfigErrors) {
+    if addresses.len() > MOST_ENDPOINTS {
+        let message =
+            format!("{} endpoints are more than the {MOST_ENDPOINTS} a service may have", addresses.len());
+        scope.error(errors, "kind", message);
+    }
+    let mut known = BTreeSet::new();
+    for address in addresses {
+        if !known.insert(address.as_str()) {
+            scope.error(errors, "kind", format!("its endpoint {address} is there twice"));
+        }
+    }
+}
+
+/// What the spreading over several endpoints must not be.
+fn balance(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    let mut positive = |key: &str, time: Duration| {
+        if time.is_zero() {
+            scope.error(errors, key, "it must be longer than 0s");
+        }
+    };
+    positive("balance.decay", settings.balance.decay);
+    positive("balance.default_rtt", settings.balance.default_rtt);
+    let Some(outlier) = &settings.outlier else { return };
+    positive("outlier.window", outlier.window);
+    positive("outlier.eject", outlier.eject);
+    at_most(scope, errors, ("outlier.eject", outlier.eject), ("outlier.eject_max", outlier.eject_max));
 }
 
 /// Two durations of which the first must not be the longer one.

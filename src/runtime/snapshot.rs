@@ -9,8 +9,9 @@ use crate::{
     policy::{
         breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, latency::Quantiles,
     },
-    service::{CallState, Injector},
+    service::{CallState, EndpointHealth, Injector, Table},
     telemetry::{Injected, Lookup, Outcome},
+    units::Tick,
 };
 
 /// What a runtime is doing.
@@ -56,8 +57,8 @@ pub struct ServiceSnapshot {
     pub kind: &'static str,
     /// Whether none of its shards failed more often than is borne.
     pub up: bool,
-    /// Where it points to.
-    pub endpoints: Vec<EndpointAddress>,
+    /// Where it points to, in the order of its settings.
+    pub endpoints: Vec<EndpointSnapshot>,
     /// Its shards.
     pub shards: Vec<ShardSnapshot>,
     /// Its connections, if it has any.
@@ -80,6 +81,15 @@ pub struct ServiceSnapshot {
     pub context_missing: u64,
     /// Its calls, by name.
     pub calls: Vec<CallSnapshot>,
+}
+
+/// One endpoint of a service.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointSnapshot {
+    /// Its address.
+    pub name: EndpointAddress,
+    /// What is known of it; `None` for a service's only one, of which the service's own figures tell.
+    pub health: Option<EndpointHealth>,
 }
 
 /// What a service's connections are doing, over all its shards. Counts are since its settings last changed.
@@ -242,7 +252,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         name: Arc::clone(&state.name),
         kind: owned.kind(),
         up: state.is_up(),
-        endpoints: owned.endpoints(),
+        endpoints: endpoints(owned, &table, now),
         shards: owned.seats().into_iter().map(|(thread, state)| ShardSnapshot { thread, state }).collect(),
         pool: owned.pool().as_ref().map(pool),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
@@ -259,6 +269,19 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         unanswered: state.unanswered.load(std::sync::atomic::Ordering::Relaxed),
         context_missing: state.metrics.context_missing.get(),
         calls,
+    }
+}
+
+fn endpoints(owned: &dyn Owning, table: &Table, now: Tick) -> Vec<EndpointSnapshot> {
+    match &table.endpoints {
+        Some(endpoints) => {
+            let known = endpoints.snapshots(now).into_iter();
+            known.map(|(name, health)| EndpointSnapshot { name, health: Some(health) }).collect()
+        }
+        None => {
+            let names = owned.endpoints().into_iter();
+            names.map(|name| EndpointSnapshot { name, health: None }).collect()
+        }
     }
 }
 

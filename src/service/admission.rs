@@ -1,8 +1,7 @@
-use super::{CallState, gate::Passed};
+use super::{CallState, endpoints::Chosen, gate::Passed, pipeline::Plan};
 use crate::{
-    call::Priority,
-    downstream::{Blame, Failure},
-    policy::{blame::Verdict, breaker::Permit},
+    downstream::{Blame, EndpointAddress, Failure},
+    policy::{EndpointSet, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
 };
@@ -19,6 +18,8 @@ pub(crate) struct Held {
     permit: Option<Permit>,
     /// What came of passing the call's gates.
     gates: [Passed; 2],
+    /// The endpoint that the attempt goes to, of several.
+    chosen: Option<Box<Chosen>>,
     which: Try,
     started: Tick,
     open: bool,
@@ -28,10 +29,7 @@ impl<'a> Admission<'a> {
     /// Nothing is held yet.
     pub(crate) fn new(call: &'a CallState, number: u32, now: Tick) -> Self {
         let which = if number > 1 { Try::Retry } else { Try::First };
-        Self {
-            call,
-            held: Held { permit: None, gates: Default::default(), which, started: now, open: false },
-        }
+        Self { call, held: Held::nothing(which, now) }
     }
 
     /// What was [left](Self::leave) behind.
@@ -41,11 +39,8 @@ impl<'a> Admission<'a> {
 
     /// Leaves what is held behind, for who finishes it instead.
     pub(crate) fn leave(mut self) -> Held {
-        let Held { which, started, .. } = self.held;
-        std::mem::replace(
-            &mut self.held,
-            Held { permit: None, gates: Default::default(), which, started, open: false },
-        )
+        let nothing = Held::nothing(self.held.which, self.held.started);
+        std::mem::replace(&mut self.held, nothing)
     }
 
     /// Holds this of the call's gate of this number.
@@ -53,14 +48,26 @@ impl<'a> Admission<'a> {
         self.held.gates[gate] = passed;
     }
 
-    /// Asks the breaker. From here on the attempt is under way.
-    pub(crate) fn admit(&mut self, priority: Priority, now: Tick) -> Result<(), crate::call::Reason> {
+    /// Asks the breaker, and chooses the endpoint. From here on the attempt is under way.
+    pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
         if let Some(breaker) = &self.call.breaker {
-            self.held.permit = breaker.admit(self.call, priority, now)?;
+            self.held.permit = breaker.admit(self.call, plan.priority, now)?;
         }
         self.held.started = now;
+        if let Some(endpoints) = &self.call.endpoints {
+            let other = self.call.settings.retry.as_ref().is_none_or(|retry| retry.other_endpoint);
+            let tried = if other { plan.tried.get() } else { EndpointSet::EMPTY };
+            let chosen = endpoints.choose(self.call, plan.priority, tried, now)?;
+            plan.tried.add(chosen.index());
+            self.held.chosen = Some(chosen);
+        }
         self.held.open = true;
         Ok(())
+    }
+
+    /// Where the attempt goes, of several endpoints.
+    pub(crate) fn endpoint(&self) -> Option<&EndpointAddress> {
+        self.held.chosen.as_ref().map(|chosen| chosen.address())
     }
 
     /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
@@ -84,6 +91,9 @@ impl<'a> Admission<'a> {
             Err(None) => (Verdict::Neutral, AttemptResult::Cancelled),
         };
         let elapsed = now.since(self.held.started);
+        let chosen = self.held.chosen.take();
+        let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, self.held.started, now));
+        let verdict = if tells { verdict } else { Verdict::Neutral };
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
@@ -105,10 +115,16 @@ impl<'a> Admission<'a> {
     }
 }
 
+impl Held {
+    fn nothing(which: Try, started: Tick) -> Self {
+        Self { permit: None, gates: Default::default(), chosen: None, which, started, open: false }
+    }
+}
+
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        let Held { permit, gates, open, .. } = &self.held;
-        if *open || permit.is_some() || !matches!(gates, [Passed::Not, Passed::Not]) {
+        let Held { permit, gates, chosen, open, .. } = &self.held;
+        if *open || permit.is_some() || chosen.is_some() || !matches!(gates, [Passed::Not, Passed::Not]) {
             self.settle(&Err(None));
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     policy::{
         Mode,
         blame::Verdict,
-        breaker::{Breaker, BreakerSettings, Permit, Transition},
+        breaker::{Breaker, BreakerSettings, Permit, Rejected, Transition},
     },
     telemetry::What,
     units::Tick,
@@ -15,7 +15,7 @@ use crate::{
 
 /// A breaker in its place: the machine, its mode, and who is told of its changes.
 pub(crate) struct BreakerGuard {
-    /// `service`, or the call that it is for.
+    /// `service`, or the call or endpoint that it is for.
     pub(crate) scope: Arc<str>,
     pub(crate) breaker: Breaker,
     mode: Mode,
@@ -43,6 +43,16 @@ impl BreakerGuard {
         priority: Priority,
         now: Tick,
     ) -> Result<Option<Permit>, Reason> {
+        self.ask(call, priority, now).map_err(|open| call.refused(Reason::Breaker(open), priority))
+    }
+
+    /// The same, for somebody who goes elsewhere when refused: that refusal is none of a call.
+    pub(crate) fn ask(
+        &self,
+        call: &CallState,
+        priority: Priority,
+        now: Tick,
+    ) -> Result<Option<Permit>, Rejected> {
         if self.mode == Mode::Off {
             return Ok(None);
         }
@@ -55,8 +65,13 @@ impl BreakerGuard {
                 call.metrics_of_service().rejected("breaker", true, priority);
                 Ok(None)
             }
-            Err(open) => Err(call.refused(Reason::Breaker(open), priority)),
+            Err(open) => Err(open),
         }
+    }
+
+    /// Whether a call would be refused now. Counts nothing.
+    pub(crate) fn refuses(&self, now: Tick) -> bool {
+        self.mode == Mode::Enforce && self.breaker.refuses(now)
     }
 
     /// Records an attempt's outcome; whether the breaker opened by it.

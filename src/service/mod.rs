@@ -5,6 +5,7 @@
 //! (breaker, bulkhead, counts) is the service's state, which outlives every shard.
 
 mod admission;
+mod endpoints;
 mod environment;
 mod exchange;
 mod func;
@@ -26,6 +27,7 @@ mod shard;
 mod state;
 mod threads;
 
+pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};
 pub use handle::Service;
 pub use recover::{NoFallback, Recover, Recovered, Recovery};
@@ -36,11 +38,12 @@ pub use settings::{
     TelemetrySettings,
 };
 
+pub(crate) use endpoints::Endpoints;
 pub(crate) use environment::{Environment, Phase, Pulse};
 pub(crate) use handle::{Opening, Shared};
 pub(crate) use inject::Injector;
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
-pub(crate) use state::{CallState, State};
+pub(crate) use state::{CallState, State, Table};
 pub(crate) use threads::{Lanes, Place, leave_seat, place, thread_name};

@@ -11,13 +11,22 @@
 //!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   rate      a token, or a bounded wait for one; given back if the breaker refuses
-//!   admit     the breaker's permit
+//!   admit     the breaker's permit, and the endpoint of several
 //!   shard     the attempt itself, on the thread's actor                (shard.rs)
 //!   outcome   exactly one, whatever becomes of caller and shard        (admission.rs, exchange.rs)
 //! fallback    stale entry, the caller's, the call's, the error         (sending.rs)
 //! ```
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -32,7 +41,10 @@ use super::{
 use crate::{
     call::{Attempt, Call, CallError, Context, Failed, Priority, Reason, Rejected, TimedOut},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
-    policy::retry::{self, Decision},
+    policy::{
+        EndpointSet,
+        retry::{self, Decision},
+    },
     telemetry::spans,
     units::Tick,
 };
@@ -48,6 +60,28 @@ pub(crate) struct Plan {
     pub(crate) context: Option<Context>,
     /// What the call voids when it ends.
     pub(crate) invalidation: Option<Arc<Invalidation>>,
+    /// The endpoints that its attempts went to.
+    pub(crate) tried: Tried,
+}
+
+/// Endpoints, of those that the call knew of when it began, that its attempts went to.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(AtomicU64);
+
+impl Clone for Tried {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.get().bits()))
+    }
+}
+
+impl Tried {
+    pub(crate) fn add(&self, endpoint: usize) {
+        self.0.fetch_or(EndpointSet::only(endpoint).bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> EndpointSet {
+        EndpointSet::from_bits(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// What the caller asked for at the call site.
@@ -90,7 +124,15 @@ impl Plan {
             (Some(tenant), context) => Some(context.cloned().unwrap_or_default().tenant(Arc::clone(tenant))),
             (None, context) => context.cloned(),
         };
-        Ok(Self { started, deadline, hurried, priority, context, invalidation: None })
+        Ok(Self {
+            started,
+            deadline,
+            hurried,
+            priority,
+            context,
+            invalidation: None,
+            tried: Tried::default(),
+        })
     }
 
     /// The plan of a call whose deadline had passed before it began.
@@ -102,6 +144,7 @@ impl Plan {
             priority: call.settings.priority,
             context: None,
             invalidation: None,
+            tried: Tried::default(),
         }
     }
 
@@ -115,6 +158,7 @@ impl Plan {
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,
+            tried: Tried::default(),
         }
     }
 }
@@ -230,9 +274,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     if let Some(reason) = service.refusal(now) {
         return Err(Ended::Refused(state.refused(reason, plan.priority)));
     }
-    if let Some(breaker) = &state.breaker {
-        breaker.look(state, plan.priority, now).map_err(Ended::Refused)?;
-    }
+    state.look(plan.priority, now)?;
 
     let drawn = match &state.faults {
         Some(faults) => faults.draw(state, plan.priority)?,
@@ -268,7 +310,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
         Box::pin(claim.turn(state, plan)).await?;
         now = environment.now();
     }
-    admission.admit(plan.priority, now).map_err(Ended::Refused)?;
+    admission.admit(plan, now).map_err(Ended::Refused)?;
     if let Some(claim) = claim {
         claim.spend();
     }
@@ -280,6 +322,10 @@ async fn attempt<D: Downstream, C: Call<D>>(
     let hurried = plan.hurried && deadline == plan.deadline;
     let attempt =
         Attempt::numbered(Arc::clone(&state.service), state.name, number, deadline, plan.context.clone());
+    let attempt = match admission.endpoint() {
+        Some(endpoint) => attempt.at(endpoint.clone()),
+        None => attempt,
+    };
     let exchange = Arc::new(Exchange::new(
         Arc::clone(call),
         attempt,

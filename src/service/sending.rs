@@ -221,9 +221,7 @@ where
                 return settle(shared, call, message, &plan, None, fallback, error);
             }
         };
-        if let Some(breaker) = &call.breaker
-            && let Err(reason) = breaker.look(call, plan.priority, plan.started)
-        {
+        if let Err(reason) = call.look(plan.priority, plan.started) {
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         if Handle::try_current().is_err() {

@@ -8,8 +8,9 @@ use crate::{
     call::Priority,
     downstream::{Blame, Failure, PoolSettings},
     policy::{
-        breaker::BreakerSettings, budget::BudgetSettings, bulkhead::BulkheadSettings, faults::FaultSettings,
-        freshness::CacheSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
+        balance::BalanceSettings, breaker::BreakerSettings, budget::BudgetSettings,
+        bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings,
+        outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
     },
     units::{ByteSize, duration},
 };
@@ -189,6 +190,10 @@ pub struct ServiceSettings {
     pub connect_timeout: Duration,
     /// What retries may cost, over all calls of the service.
     pub retry_budget: Option<BudgetSettings>,
+    /// How attempts are spread over its endpoints, where it has several.
+    pub balance: BalanceSettings,
+    /// When one of them is left alone for a while.
+    pub outlier: Option<OutlierSettings>,
     /// Its connections.
     pub pool: PoolSettings,
     /// Active checks.
@@ -204,6 +209,8 @@ impl Default for ServiceSettings {
             startup: Startup::default(),
             connect_timeout: Duration::from_secs(2),
             retry_budget: Some(BudgetSettings::default()),
+            balance: BalanceSettings::default(),
+            outlier: Some(OutlierSettings::default()),
             pool: PoolSettings::default(),
             health: HealthSettings::default(),
             restart: RestartSettings::default(),

@@ -16,13 +16,17 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{
-    CallSettings, Environment, Phase, ServiceSettings, SettingsSource, gate::Gate, guard::BreakerGuard,
-    inject::Injector, rate::RateGuard,
+    CallSettings, Environment, Phase, ServiceSettings, SettingsSource,
+    endpoints::{EndpointRules, Endpoints},
+    gate::Gate,
+    guard::BreakerGuard,
+    inject::Injector,
+    rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
-    call::{Call, CallError, Reason, Rejected},
-    downstream::Downstream,
+    call::{Call, CallError, Priority, Reason, Rejected},
+    downstream::{Downstream, EndpointAddress},
     policy::budget::RetryBudget,
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
@@ -59,6 +63,8 @@ pub(crate) struct Table {
     pub(crate) defaults: CallSettings,
     pub(crate) shared: ScopePolicies,
     pub(crate) budget: Option<Arc<RetryBudget>>,
+    /// Its endpoints, where it has several.
+    pub(crate) endpoints: Option<Arc<Endpoints>>,
     calls: HashMap<TypeId, Arc<CallState>, BuildHasherDefault<AsIs>>,
 }
 
@@ -84,6 +90,10 @@ pub(crate) struct CallState {
     pub(crate) rate: Option<Arc<RateGuard>>,
     pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
+    /// The service's endpoints, where it has several.
+    pub(crate) endpoints: Option<Arc<Endpoints>>,
+    /// Whether the breakers that this call goes by are those of the endpoints.
+    pub(crate) by_endpoint: bool,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
@@ -110,9 +120,11 @@ impl State {
         environment: Arc<Environment>,
         settings: ServiceSettings,
         defaults: CallSettings,
+        addresses: Vec<EndpointAddress>,
         source: Arc<SettingsSource>,
     ) -> Self {
-        let shared = ScopePolicies::new(&name, &defaults, &environment, None);
+        let endpoints = Endpoints::new(addresses, endpoint_rules(&settings, &defaults), &environment, None);
+        let shared = ScopePolicies::new(&name, &defaults, &environment, None).without(endpoints.as_ref());
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
@@ -130,6 +142,7 @@ impl State {
                 defaults,
                 shared,
                 budget,
+                endpoints,
                 calls: HashMap::default(),
             }),
             source: Mutex::new(source),
@@ -168,17 +181,21 @@ impl State {
         &self,
         settings: ServiceSettings,
         defaults: CallSettings,
+        addresses: Vec<EndpointAddress>,
         source: Arc<SettingsSource>,
     ) {
         let mut current = self.source.lock();
         let old = self.table.load_full();
+        let rules = endpoint_rules(&settings, &defaults);
+        let endpoints = Endpoints::new(addresses, rules, &self.environment, old.endpoints.as_ref());
         let shared =
-            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)));
+            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)))
+                .without(endpoints.as_ref());
         let budget = match (&settings.retry_budget, &old.settings.retry_budget) {
             (new, before) if new == before => old.budget.clone(),
             (new, _) => new.clone().map(|budget| Arc::new(RetryBudget::new(budget))),
         };
-        let mut table = Table { settings, defaults, shared, budget, calls: HashMap::default() };
+        let mut table = Table { settings, defaults, shared, budget, endpoints, calls: HashMap::default() };
         for (identity, known) in &old.calls {
             // The whole was judged before: a call whose settings cannot be read keeps those it has.
             let settings = source(known.name, known.derived).unwrap_or_else(|_| known.settings.clone());
@@ -217,6 +234,9 @@ impl State {
             rate: own.rate,
             faults: own.faults,
             budget: table.budget.clone(),
+            by_endpoint: settings.breaker == table.defaults.breaker
+                && table.endpoints.as_ref().is_some_and(|endpoints| endpoints.have_breakers()),
+            endpoints: table.endpoints.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
             kept: before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept)),
@@ -305,6 +325,7 @@ impl Table {
             defaults: self.defaults.clone(),
             shared: self.shared.clone(),
             budget: self.budget.clone(),
+            endpoints: self.endpoints.clone(),
             calls: HashMap::default(),
         }
     }
@@ -320,7 +341,7 @@ impl ScopePolicies {
     ) -> Self {
         let _ = scope;
         let breaker = match (before, &settings.breaker) {
-            (Some((kept, old)), new) if old.breaker == *new => kept.breaker.clone(),
+            (Some((kept, old)), new) if old.breaker == *new && kept.breaker.is_some() => kept.breaker.clone(),
             (_, new) => {
                 new.clone().map(|new| Arc::new(BreakerGuard::new("service".into(), new, environment)))
             }
@@ -341,6 +362,14 @@ impl ScopePolicies {
             _ => Injector::new(settings.faults.as_ref(), environment),
         };
         Self { breaker, gate, rate, faults }
+    }
+
+    /// Without a breaker of the service's, where each of its endpoints has one.
+    fn without(mut self, endpoints: Option<&Arc<Endpoints>>) -> Self {
+        if endpoints.is_some_and(|endpoints| endpoints.have_breakers()) {
+            self.breaker = None;
+        }
+        self
     }
 
     /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
@@ -400,7 +429,27 @@ impl ScopePolicies {
     }
 }
 
+/// What the endpoints of a service of these settings go by.
+fn endpoint_rules<'a>(settings: &'a ServiceSettings, defaults: &'a CallSettings) -> EndpointRules<'a> {
+    EndpointRules {
+        balance: &settings.balance,
+        outlier: settings.outlier.as_ref(),
+        breaker: defaults.breaker.as_ref().filter(|breaker| breaker.scope.is_per_endpoint()),
+    }
+}
+
 impl CallState {
+    /// Whether its breaker, or those of all endpoints, would refuse it now. Takes no permit.
+    pub(crate) fn look(&self, priority: Priority, now: Tick) -> Result<(), Reason> {
+        if let Some(breaker) = &self.breaker {
+            breaker.look(self, priority, now)?;
+        }
+        match &self.endpoints {
+            Some(endpoints) if self.by_endpoint => endpoints.look(self, priority, now),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the breaker is the call's own, not the service's.
     pub(crate) fn has_own_breaker(&self) -> bool {
         self.own_breaker

@@ -11,7 +11,11 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::Log;
-use crate::{call::CallError, policy::breaker::Transition};
+use crate::{
+    call::CallError,
+    downstream::EndpointAddress,
+    policy::{breaker::Transition, outlier::Ejection},
+};
 
 /// Something changed that an operator would want to know.
 #[derive(Clone, Debug)]
@@ -31,7 +35,7 @@ pub struct Event {
 pub enum What {
     /// A breaker changed its state.
     Breaker {
-        /// `service`, or the call that has a breaker of its own.
+        /// `service`, or the call or endpoint that has a breaker of its own.
         scope: Arc<str>,
         /// Whether it only observes.
         shadow: bool,
@@ -50,6 +54,31 @@ pub enum What {
         from: u32,
         /// Calls in flight that are allowed now.
         to: u32,
+    },
+    /// An endpoint is left alone for a while.
+    Ejected {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// Why, and the figures it went by.
+        ejection: Ejection,
+    },
+    /// An ejected endpoint is used again: its probe succeeded.
+    Returned {
+        /// Which.
+        endpoint: EndpointAddress,
+        /// Whether that is only what would have been.
+        shadow: bool,
+        /// How long it was out.
+        after: Duration,
+    },
+    /// So many endpoints are ejected that all are used: `balance.panic_threshold`.
+    AllEjected {
+        /// How many are.
+        ejected: usize,
+        /// Of how many.
+        endpoints: usize,
     },
     /// The retry budget is spent: failures are not retried until it refills.
     BudgetExhausted,

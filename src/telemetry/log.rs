@@ -97,6 +97,24 @@ fn write(event: &Event) {
         }
         What::Saturated => warn!(service, "bulkhead saturated"),
         What::Relieved => info!(service, "bulkhead relieved"),
+        What::Ejected { endpoint, shadow, ejection } => warn!(
+            service,
+            %endpoint,
+            shadow,
+            cause = ejection.cause.word(),
+            consecutive_failures = ejection.consecutive_failures,
+            failures = ejection.failures,
+            calls = ejection.calls,
+            ejected_for = ?ejection.lasts,
+            row = ejection.row,
+            "endpoint ejected"
+        ),
+        What::Returned { endpoint, shadow, after } => {
+            info!(service, %endpoint, shadow, ejected_for = ?after, "endpoint returned");
+        }
+        What::AllEjected { ejected, endpoints } => {
+            warn!(service, ejected, endpoints, "so many endpoints are ejected that all are used");
+        }
         // Neither better nor worse, and it never ends.
         What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),

@@ -17,12 +17,15 @@ pub const QUEUE_LENGTH: &str = "seawall.queue.length";
 pub const IN_FLIGHT: &str = "seawall.in_flight";
 /// Gauge: attempts that may be in flight. Labels: service.
 pub const LIMIT: &str = "seawall.limit";
-/// Gauge: 1 for the state the breaker is in, 0 for the others. Labels: service, scope, state.
+/// Gauge: 1 for the state the breaker is in, 0 for the others; of endpoints' breakers, which have the scope `endpoint`, how
+/// many are in it. Labels: service, scope, state.
 pub const BREAKER_STATE: &str = "seawall.breaker.state";
 /// Counter: changes of the breaker's state. Labels: service, from, to, cause.
 pub const BREAKER_TRANSITIONS: &str = "seawall.breaker.transitions";
 /// Gauge, 0 to 1: failures over outcomes in the breaker's window. Labels: service, scope.
 pub const BREAKER_ERROR_RATIO: &str = "seawall.breaker.error_ratio";
+/// Gauge: endpoints that are ejected, of services that have several. Labels: service.
+pub const ENDPOINT_EJECTED: &str = "seawall.endpoint.ejected";
 /// Gauge, 0 to 1: what is left of the retry budget. Labels: service.
 pub const RETRY_BUDGET: &str = "seawall.retry.budget";
 /// Counter: look-ups of calls that may be cached. Labels: service, call, tier, result.

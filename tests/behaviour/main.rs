@@ -7,6 +7,7 @@ mod callers;
 mod cancel;
 mod defaults;
 mod drain;
+mod endpoints;
 mod fallback;
 mod faults;
 mod nested;

@@ -2,10 +2,12 @@
 
 use std::{fs, path::PathBuf};
 
-use seawall::{Runtime, Service, call::Reason, runtime::ReloadError};
+use futures_util::future::join_all;
+use seawall::{Failure, Runtime, Service, call::Reason, downstream::Blame, runtime::ReloadError};
 use seawall_testkit::{Ask, Behaviour, Lookup, Reaction, Scripted, virtual_time};
+use tokio::time::Instant;
 
-use crate::support::{down, end, replies, settle};
+use crate::support::{down, end, ms, replies, settle};
 
 /// Settings in a directory of the test's own, gone with it.
 pub(crate) struct Files(PathBuf);
@@ -117,6 +119,39 @@ fn services_come_and_go() {
         assert!(matches!(error.reason(), Some(Reason::Removed)), "{error:?}");
         let orders = runtime.service::<Scripted>("orders").expect("it is new");
         orders.send(Ask(1)).await.expect("it answers");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn a_measured_limit_outlives_a_reload_and_hands_out_places_when_it_is_turned_off() {
+    virtual_time(async || {
+        let files = Files::new("measured");
+        let adaptive = "bulkhead = { adaptive = { initial = 20 } }";
+        files.write(&format!("{USERS}retry = false\n{adaptive}"));
+        let full = Failure::new(Blame::Overload, "it has enough to do");
+        let behaviour = Behaviour::new(move |_| Reaction::Fail(full.clone()).after(ms(10)));
+        let (runtime, users) = files.start(&behaviour).await;
+        let limit = || runtime.snapshot().services[0].bulkhead.map(|bulkhead| bulkhead.max_in_flight);
+        users.send(Ask(1)).await.expect_err("it is refused");
+        assert_eq!(limit(), Some(18));
+        files.write(&format!("{USERS}retry = false\ntimeout = \"5s\"\n{adaptive}"));
+        runtime.reload().expect("they are right");
+        assert_eq!(limit(), Some(18), "as it was");
+
+        behaviour.react(|_| Reaction::Reply.after(ms(100)));
+        let calls = join_all((0..30).map(|call| users.send(Ask(call))));
+        let reloaded = async {
+            tokio::time::sleep(ms(50)).await;
+            files.write(&format!("{USERS}bulkhead = {{ max_in_flight = 30 }}"));
+            runtime.reload().expect("they are right");
+            (limit(), runtime.snapshot().services[0].bulkhead.map(|bulkhead| bulkhead.waiting))
+        };
+        let began = Instant::now();
+        let (results, (limit, waiting)) = tokio::join!(calls, reloaded);
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!((limit, waiting), (Some(30), Some(0)));
+        assert_eq!(began.elapsed(), ms(150), "who waited went at once");
         end(runtime).await;
     });
 }

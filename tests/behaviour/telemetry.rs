@@ -15,7 +15,8 @@ async fn busy() -> seawall::Runtime {
         "Change" => Reaction::Panic,
         _ => Reaction::Fail(down()).after(ms(1)),
     });
-    let settings = "bulkhead = { max_in_flight = 1, max_queue = 1 }\nbreaker = { scope = \"call\" }";
+    let settings = "endpoints = [\"a\", \"b\"]\noutlier = false\nbulkhead = { max_in_flight = 1, max_queue = 1 }\n\
+                    breaker = { scope = \"call\" }";
     let (runtime, users) = start(settings, &behaviour).await;
     for _ in 0..2 {
         users.send(Lookup(1)).await.expect("it answers");
@@ -52,6 +53,7 @@ fn the_names_of_metrics_are_pinned() {
         seawall_config_overrides gauge
         seawall_config_reload_failed_total counter
         seawall_context_missing_total counter
+        seawall_endpoint_ejected gauge
         seawall_events_dropped_total counter
         seawall_faults_on gauge
         seawall_in_flight gauge

@@ -105,6 +105,7 @@ fn order_in_a_whole_runtime() {
         services.users.retry.backoff_max = "1s"  # built-in default
         services.users.retry.jitter = "none"  # settings:5:11
         services.users.retry.on = ["connect", "reset", "timeout", "overload"]  # built-in default
+        services.users.retry.other_endpoint = true  # built-in default
         services.users.retry.retry_after_max = "9s"  # settings:7:11
         "#);
 }

@@ -12,6 +12,11 @@ use crate::support::{Directory, explained};
 fn whole_service() {
     assert_snapshot!(explained("[services.users.calls.Write]\nretry = false", &[""]), @r#"
         services.users.attempt_timeout = false  # built-in default
+        services.users.balance.algorithm = "p2c_ewma"  # built-in default
+        services.users.balance.decay = "10s"  # built-in default
+        services.users.balance.default_rtt = "30ms"  # built-in default
+        services.users.balance.panic_threshold = "50%"  # built-in default
+        services.users.balance.slow_start = "10s"  # built-in default
         services.users.breaker.buckets = 10  # built-in default
         services.users.breaker.consecutive_failures = 5  # built-in default
         services.users.breaker.error_threshold = "50%"  # built-in default
@@ -62,6 +67,14 @@ fn whole_service() {
         services.users.max_timeout = "1m"  # built-in default
         services.users.mirrors = []  # built-in default
         services.users.on_cancel = "auto"  # built-in default
+        services.users.outlier.consecutive_failures = 5  # built-in default
+        services.users.outlier.eject = "5s"  # built-in default
+        services.users.outlier.eject_max = "5m"  # built-in default
+        services.users.outlier.max_ejected = "50%"  # built-in default
+        services.users.outlier.minimum_calls = 5  # built-in default
+        services.users.outlier.mode = "enforce"  # built-in default
+        services.users.outlier.success_rate = "80%"  # built-in default
+        services.users.outlier.window = "30s"  # built-in default
         services.users.pool.acquire_timeout = "2s"  # built-in default
         services.users.pool.connect_concurrency = 2  # built-in default
         services.users.pool.idle_timeout = "30s"  # built-in default
@@ -81,6 +94,7 @@ fn whole_service() {
         services.users.retry.backoff_max = "1s"  # built-in default
         services.users.retry.jitter = "full"  # built-in default
         services.users.retry.on = ["connect", "reset", "timeout", "overload"]  # built-in default
+        services.users.retry.other_endpoint = true  # built-in default
         services.users.retry.retry_after_max = "30s"  # built-in default
         services.users.retry_budget.minimum_per_second = 10  # built-in default
         services.users.retry_budget.ratio = "20%"  # built-in default
@@ -118,6 +132,7 @@ fn what_was_off_between_is_no_origin() {
         services.users.retry.backoff_max = "1s"  # built-in default
         services.users.retry.jitter = "full"  # built-in default
         services.users.retry.on = ["connect", "reset", "timeout", "overload"]  # built-in default
+        services.users.retry.other_endpoint = true  # built-in default
         services.users.retry.retry_after_max = "30s"  # built-in default
         services.users.retry_budget.minimum_per_second = 10  # built-in default
         services.users.retry_budget.ratio = "20%"  # built-in default

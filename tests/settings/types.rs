@@ -136,7 +136,7 @@ fn false_for_a_table_that_cannot_be_off() {
 fn text_for_a_table() {
     assert_snapshot!(users_refused("retry = \"twice\"\nstartup = [\"eager\"]"), @r#"
         the settings have 2 errors
-        error: found "twice"; wanted a table with attempts, on, backoff, backoff_max, jitter, retry_after_max; `false` turns it off
+        error: found "twice"; wanted a table with attempts, on, backoff, backoff_max, jitter, retry_after_max, other_endpoint; `false` turns it off
           --> settings:5:1: services.users.retry
         error: found an array; wanted a table with required, mode
           --> settings:6:1: services.users.startup

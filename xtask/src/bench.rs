@@ -55,9 +55,57 @@ pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
         process::run(&mut command)?;
         lines += &fs::read_to_string(&part).map_err(failed(&part))?;
     }
+    lines += &instructions()?;
     fs::write(&file, joined(&lines)).map_err(failed(&file))?;
     println!("\n{} figures in {}", lines.lines().count(), file.display());
+    let missed: Vec<_> =
+        lines.lines().filter(|line| line.contains("\"met\":false")).filter_map(name_of).collect();
+    println!("{} goals missed: {}", missed.len(), missed.join(", "));
     Ok(())
+}
+
+/// The name in a figure's line.
+fn name_of(line: &str) -> Option<&str> {
+    line.split_once("\"name\":\"")?.1.split_once('"').map(|(name, _)| name)
+}
+
+/// Counts the instructions of a call of each sort, which no other work of the machine changes, where valgrind is
+/// installed: two runs of different lengths, less what both have in common.
+fn instructions() -> Result<String, String> {
+    const LENGTHS: [u64; 2] = [1_000, 6_000];
+    if process::answer(Command::new("valgrind").arg("--version")).is_none() {
+        println!("\ninstructions are not counted: `valgrind` is not installed");
+        return Ok(String::new());
+    }
+    println!("\n== instructions, by callgrind");
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--locked", "--release", "--package", "seawall-benches", "--bin", "one"]);
+    process::run(&mut build)?;
+    let (folder, mut lines) = (folder(), String::new());
+    let binary = folder.with_file_name("release").join("one");
+    for row in ["call", "hit", "rejection"] {
+        let counted = LENGTHS.map(|length| {
+            let mut count = Command::new("valgrind");
+            count.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(&binary);
+            collected(count.args([row, &length.to_string()]))
+        });
+        let [short, long] = counted;
+        let each = long?.saturating_sub(short?) / (LENGTHS[1] - LENGTHS[0]);
+        println!("{row}_instructions: {each}");
+        lines += &format!(
+            "{{\"name\":\"{row}_instructions\",\"value\":{each},\"unit\":\"instructions\",\"goal\":\"\",\"met\":null,\"peers\":{{}}}}\n"
+        );
+    }
+    Ok(lines)
+}
+
+/// What callgrind says that it collected.
+fn collected(command: &mut Command) -> Result<u64, String> {
+    let wrong = |why: String| format!("callgrind counts nothing: {why}");
+    let output = command.output().map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let count = text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    count.ok_or_else(|| wrong(text.lines().last().unwrap_or("it said nothing").to_owned()))
 }
 
 /// Measures what calls cost through the breakers of Node's world, where Node is installed; the file that tells.
@@ -112,6 +160,12 @@ mod tests {
         let lines = "{\"name\":\"call_ns\"}\n{\"name\":\"http_awc_ratio\"}\n";
         assert_eq!(joined(lines), "[\n  {\"name\":\"call_ns\"},\n  {\"name\":\"http_awc_ratio\"}\n]\n");
         assert_eq!(joined("").split_whitespace().collect::<String>(), "[]");
+    }
+
+    #[test]
+    fn a_figures_name_is_found_in_its_line() {
+        assert_eq!(name_of("{\"name\":\"call_ns\",\"value\":1}"), Some("call_ns"));
+        assert_eq!(name_of("{}"), None);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use seawall::{
 };
 
 use crate::{
-    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure,
+    place::Place,
     reply::{self, Coding},
     watch::Watch,
     wire::{Answer, Exchange},
@@ -59,17 +60,18 @@ impl Http {
     ) -> impl Future<Output = Result<D::Reply, Failure>> {
         // Before the future, which then has no room for the request that it is made of. Kept below a kilobyte, it finds
         // its memory at hand: that is a percent or two of what a request costs.
-        let parts = self.prepare(request, D::ACCEPT);
+        let place = self.place(attempt);
+        let parts = self.prepare(request, place, D::ACCEPT);
         async move {
             let mut parts = parts?;
             let ended = match &self.hook {
                 None => {
-                    let mut answer = self.exchange(&mut parts, attempt).await?;
-                    parts.recycle(self.template.accepting(D::ACCEPT));
+                    let mut answer = self.exchange(&mut parts, place, attempt).await?;
+                    parts.recycle(place.template.accepting(D::ACCEPT));
                     self.answered::<D, E>(&mut answer, attempt).await?
                 }
                 // In a box, as what is rare.
-                Some(hook) => Box::pin(self.hooked::<D, E>(hook, &parts, attempt)).await?,
+                Some(hook) => Box::pin(self.hooked::<D, E>(hook, &parts, place, attempt)).await?,
             };
             match ended {
                 Ended::Reply(reply) => Ok(reply),
@@ -79,9 +81,14 @@ impl Http {
     }
 
     /// The request with the headers that the service's have.
-    fn prepare(&self, request: Request, accept: Option<&'static str>) -> Result<RequestParts, Failure> {
+    fn prepare(
+        &self,
+        request: Request,
+        place: &Place,
+        accept: Option<&'static str>,
+    ) -> Result<RequestParts, Failure> {
         let own_authorization = request.has_header(&header::AUTHORIZATION);
-        let template = self.template.accepting(accept);
+        let template = place.template.accepting(accept);
         let mut parts = request.into_parts(self.settings.base(), template, |headers| {
             for (name, value) in self.settings.headers() {
                 headers.insert(name.clone(), value.clone());
@@ -90,7 +97,7 @@ impl Http {
             if let Some(accept) = accept {
                 headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
             }
-            headers.insert(header::HOST, self.host.clone());
+            headers.insert(header::HOST, place.host.clone());
         })?;
         if let Some(auth) = self.settings.auth()
             && !own_authorization
@@ -105,13 +112,14 @@ impl Http {
         &self,
         hook: &Hook,
         parts: &RequestParts,
+        place: &Place,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let mut asked = false;
         loop {
             let mut signed = parts.clone();
             hook.before(&mut signed, attempt).await?;
-            let mut answer = self.exchange(&mut signed, attempt).await?;
+            let mut answer = self.exchange(&mut signed, place, attempt).await?;
             let ended = self.answered::<D, E>(&mut answer, attempt).await?;
             let refused = matches!(ended, Ended::Failed(_, StatusCode::UNAUTHORIZED));
             if !refused || asked || !hook.unauthorized(attempt).await {
@@ -122,15 +130,20 @@ impl Http {
     }
 
     /// One request, until its answer begins; over another connection if the one at hand turns out to be closed.
-    async fn exchange(&self, parts: &mut RequestParts, attempt: &Attempt) -> Result<Answer, Failure> {
+    async fn exchange(
+        &self,
+        parts: &mut RequestParts,
+        place: &Place,
+        attempt: &Attempt,
+    ) -> Result<Answer, Failure> {
         for propagated in self.settings.propagate() {
             propagated.put(parts, attempt, &self.left);
         }
         let mut tries = 1;
         loop {
             let exchange = Exchange::new();
-            let request = self.client.send(parts.head().clone(), parts.to_body());
-            match Watch::new(self, &exchange, attempt, request).await {
+            let request = place.client.send(parts.head().clone(), parts.to_body());
+            match Watch::new(place, &exchange, attempt, request).await {
                 Ok(answer) => return Ok(answer),
                 Err(_)
                     if exchange.looks_stale()
@@ -151,12 +164,6 @@ impl Http {
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
-        if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
-            // awc may think that it has done with the connection while the real answer is still to come on it.
-            answer.give_up();
-            self.wires().distrust_idle();
-            return Err(failure);
-        }
         if !D::accepts(status) {
             // In a box, as what is rare.
             return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));

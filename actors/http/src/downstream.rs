@@ -1,6 +1,6 @@
-use std::{cell::Cell, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use awc::http::header::{HeaderValue, InvalidHeaderValue};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use seawall::{
     call::Attempt,
@@ -12,28 +12,25 @@ use tokio::time::Instant;
 use crate::{
     Empty, Hook, HttpSettings, Request,
     auth::Authorization,
+    place::Place,
     propagate::Left,
-    request::Template,
-    wire::{Client, ConnectionPermits, SetupError, Wire, WireSettings, Wires},
+    wire::{ConnectionPermits, SetupError, WireSettings, Wires},
 };
 
 /// An HTTP/1.1 service: the kind `"http"`.
 ///
-/// One value is one thread's share of the service's connections; their number is the process's, over all threads.
+/// One value is one thread's share of the service's connections; their number is the process's, over all threads. Of several
+/// endpoints each has connections of its own, as many as `pool` says: one that hangs holds none of the others'.
 /// Opening makes no connection: a service that is down is told from one that is misconfigured by its first call, which
 /// fails at once and is the breaker's to judge.
 pub struct Http {
     pub(crate) settings: HttpSettings,
-    pub(crate) host: HeaderValue,
+    /// Where it is; one at least.
+    places: Vec<Place>,
     service: Arc<str>,
     pub(crate) authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
-    pub(crate) template: Template,
     pub(crate) left: Left,
-    pub(crate) client: Client,
-    /// Grows whenever the service begins an answer to this thread, or goes on with it.
-    pub(crate) answers: Cell<u64>,
-    wire: Wire,
 }
 
 /// What a health check says that it has time for.
@@ -42,40 +39,52 @@ const LONGEST_CHECK: Duration = Duration::from_secs(60);
 /// What the threads of one service share, made by the first that succeeds: a certificate that could not be read is read
 /// again by the next one that opens.
 #[derive(Default)]
-struct SharedWires(Mutex<Option<Arc<Wires>>>);
+struct SharedWires(Mutex<Option<Vec<Arc<Wires>>>>);
 
 impl SharedWires {
-    fn get(&self, settings: &HttpSettings, context: &OpenContext) -> Result<Arc<Wires>, SetupError> {
+    /// Those of each endpoint, in their order.
+    fn get(&self, settings: &HttpSettings, context: &OpenContext) -> Result<Vec<Arc<Wires>>, SetupError> {
         let mut made = self.0.lock();
         if let Some(wires) = &*made {
             return Ok(wires.clone());
         }
         let pool = context.pool();
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        let permits = ConnectionPermits::new(
-            at_least_one(pool.max),
-            at_least_one(pool.connect_concurrency),
-            pool.acquire_timeout,
-        );
-        let wires = Wires::new(
+        let permits = || {
+            ConnectionPermits::new(
+                at_least_one(pool.max),
+                at_least_one(pool.connect_concurrency),
+                pool.acquire_timeout,
+            )
+        };
+        let (first, others) = settings.targets();
+        let first = Wires::new(
             WireSettings {
                 tls: settings.tls().clone(),
                 connect_timeout: context.connect_timeout(),
+                max_header: settings.max_header(),
+                min_idle: pool.min_idle,
                 max_idle: pool.max_idle,
                 idle_timeout: pool.idle_timeout,
                 lifetime: pool.lifetime,
-                ..WireSettings::new(settings.target().clone())
+                ..WireSettings::new(first.clone())
             },
-            permits,
+            permits(),
         )?;
+        let mut wires = vec![Arc::clone(&first)];
+        for other in others {
+            wires.push(first.beside(other.clone(), permits())?);
+        }
         Ok(made.insert(wires).clone())
     }
 }
 
 impl Http {
-    /// What this thread shares with the service's others.
-    pub(crate) fn wires(&self) -> &Wires {
-        self.wire.wires()
+    /// Where an attempt goes. It may be meant for an endpoint of newer settings than these, for a moment: then to any.
+    pub(crate) fn place(&self, attempt: &Attempt) -> &Place {
+        let meant =
+            attempt.endpoint().and_then(|meant| self.places.iter().find(|place| place.address == *meant));
+        meant.unwrap_or(&self.places[0])
     }
 }
 
@@ -95,52 +104,80 @@ impl Downstream for Http {
         let failed = |error: SetupError| OpenError::new(error.to_string());
         let shared = context.shared(SharedWires::default);
         let wires = shared.get(settings, context).map_err(failed)?;
-        let wire = Wire::new(&wires);
-        let client = wire.client().map_err(failed)?;
         let authorization = Authorization::default();
         if let Some(auth) = settings.auth() {
             authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
         }
-        let host = HeaderValue::from_str(&settings.target().host_header())
-            .map_err(|error: InvalidHeaderValue| OpenError::new(format!("`url` cannot be used: {error}")))?;
+        let addresses = Self::endpoints(settings).into_iter();
+        let places = addresses.zip(&wires).map(|(address, wires)| Place::open(address, wires));
         Ok(Self {
             settings: settings.clone(),
-            host,
+            places: places.collect::<Result<_, _>>()?,
             service: context.service().clone(),
             authorization,
             hook: context.extension::<Hook>(),
-            template: Template::unique(),
             left: Left::default(),
-            client,
-            answers: Cell::new(0),
-            wire,
         })
     }
 
-    /// Asks the path of `http.health`; without one, every service is taken for well.
+    /// Asks the path of `http.health`, of all endpoints at once: the service is well if one of them is. Without a path, every
+    /// service is taken for well.
     async fn check(&self) -> Result<(), Failure> {
         let Some(path) = self.settings.health() else { return Ok(()) };
-        // Bounded by `health.timeout`, not by this.
-        let attempt = Attempt::new(self.service.clone(), "health", Instant::now() + LONGEST_CHECK);
-        self.send::<Empty>(Request::get().path(path), &attempt).await
+        let mut asked: FuturesUnordered<_> = self
+            .places
+            .iter()
+            .map(|place| async {
+                // Bounded by `health.timeout`, not by this.
+                let attempt = Attempt::new(self.service.clone(), "health", Instant::now() + LONGEST_CHECK)
+                    .at(place.address.clone());
+                self.send::<Empty>(Request::get().path(path), &attempt).await
+            })
+            .collect();
+        let mut unwell = Ok(());
+        while let Some(answer) = asked.next().await {
+            if answer.is_ok() {
+                return answer;
+            }
+            unwell = answer;
+        }
+        unwell
     }
 
     /// Closes idle connections at once, and those in use when their requests end.
     async fn close(&self) {
-        self.wire.retire();
+        self.places.iter().for_each(Place::retire);
     }
 
+    /// Of all endpoints together.
     fn pool(context: &OpenContext) -> Option<PoolFigures> {
-        context.find_shared::<SharedWires>()?.0.lock().as_ref().map(|wires| wires.figures())
+        let shared = context.find_shared::<SharedWires>()?;
+        let wires = shared.0.lock().clone()?;
+        let (first, others) = wires.split_first()?;
+        let mut figures = first.figures();
+        for other in others {
+            // The counts are one for all; what there may be and is, each has by itself.
+            let permits = other.permits();
+            figures.max += permits.max();
+            figures.idle += permits.idle();
+            figures.waiting += permits.waiting();
+        }
+        Some(figures)
     }
 
     fn endpoints(settings: &HttpSettings) -> Vec<EndpointAddress> {
-        vec![EndpointAddress::new(format!("{}{}", settings.target(), settings.base()))]
+        let ((first, others), base) = (settings.targets(), settings.base());
+        let targets = std::iter::once(first).chain(others);
+        targets.map(|target| EndpointAddress::new(format!("{target}{base}"))).collect()
     }
 }
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Http({}{})", self.settings.target(), self.settings.base())
+        f.write_str("Http(")?;
+        for (index, place) in self.places.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { ", " }, place.address)?;
+        }
+        f.write_str(")")
     }
 }

@@ -1,7 +1,7 @@
 //! An HTTP service's settings as they are written, with their defaults: for `Runtime::explain`.
 //!
 //! They are checked while they are read, into headers, paths and targets that do not write themselves; so this writes
-//! them. Where the service is (`url`) always stands in a file, and is shown from there.
+//! them. Where the service is (`url`, `urls`) always stands in a file, and is shown from there.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub(crate) fn explain(settings: &HttpSettings) -> impl Serialize {
         Auth::Basic { user, password } => Known::Basic { user, password },
     });
     Shown {
-        tls: settings.target().is_tls().then(|| settings.tls()),
+        tls: settings.targets().0.is_tls().then(|| settings.tls()),
         http: Table {
             max_body: settings.max_body(),
             max_decoded: settings.max_decoded(),

@@ -4,8 +4,8 @@ use awc::http::{
     Uri,
     header::{HeaderName, HeaderValue},
 };
-use seawall::units::ByteSize;
-use serde::{Deserialize, Deserializer, de};
+use seawall::{policy::MOST_ENDPOINTS, units::ByteSize};
+use serde::Deserialize;
 
 use crate::{
     auth::Auth,
@@ -19,7 +19,9 @@ use crate::{
 /// | setting | default | meaning |
 /// |---|---|---|
 /// | `url` | required | `http://` or `https://`, host, port, and a path that all calls' paths follow |
+/// | `urls` | none | several of these in place of `url`, of one scheme and path: calls are balanced over them |
 /// | `tls` | the system's roots, 1.2 | `roots`, `ca`, `cert`, `key`, `server_name`, `min_version`; with `https://` only |
+/// | `http.max_header` | `"64KiB"` | the largest head of an answer, to `"128KiB"`; a larger one fails its call |
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
 /// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
@@ -29,7 +31,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct HttpSettings {
-    address: Address,
+    target: Target,
+    /// The others, where there are several; all of one scheme.
+    others: Vec<Target>,
+    /// What stands before every call's path.
+    base: String,
     tls: TlsSettings,
     http: Table,
 }
@@ -37,10 +43,7 @@ pub struct HttpSettings {
 #[derive(Deserialize)]
 struct Written {
     url: Option<Address>,
-    #[serde(default, rename = "urls")]
-    _urls: Unsupported,
-    #[serde(default, rename = "dns")]
-    _dns: Unsupported,
+    urls: Option<Addresses>,
     #[serde(default)]
     tls: TlsSettings,
     #[serde(default)]
@@ -50,6 +53,7 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 struct Table {
+    max_header: HeaderLimit,
     max_body: ByteSize,
     max_decoded: ByteSize,
     headers: Headers,
@@ -61,6 +65,7 @@ struct Table {
 impl Default for Table {
     fn default() -> Self {
         Self {
+            max_header: HeaderLimit(ByteSize::kib(64)),
             max_body: ByteSize::mib(8),
             max_decoded: ByteSize::mib(32),
             headers: Headers::default(),
@@ -75,12 +80,60 @@ impl TryFrom<Written> for HttpSettings {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { url, tls, http, .. } = written;
-        let address = url.ok_or("`url` is missing: write `url = \"https://host\"`")?;
-        if !address.target.is_tls() && tls != TlsSettings::default() {
+        let Written { url, urls, tls, http } = written;
+        let (target, others, base) = match (url, urls) {
+            (Some(url), None) => (url.target, Vec::new(), url.base),
+            (None, Some(Addresses { first, others })) => (first.target, others, first.base),
+            (None, None) => return Err("`url` is missing: write `url = \"https://host\"`".into()),
+            (Some(_), Some(_)) => {
+                return Err("`url` and `urls` are both set; write one, or all of them in `urls`".into());
+            }
+        };
+        if tls != TlsSettings::default() && !target.is_tls() {
             return Err("`tls` is set, but `url` begins with http://; write https://".into());
         }
-        Ok(Self { address, tls, http })
+        Ok(Self { target, others, base, tls, http })
+    }
+}
+
+/// Where the endpoints of a service are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Vec<Address>")]
+struct Addresses {
+    first: Address,
+    others: Vec<Target>,
+}
+
+impl TryFrom<Vec<Address>> for Addresses {
+    type Error = String;
+
+    fn try_from(addresses: Vec<Address>) -> Result<Self, String> {
+        let count = addresses.len();
+        if count > MOST_ENDPOINTS {
+            return Err(format!("{count} endpoints are more than the {MOST_ENDPOINTS} a service may have"));
+        }
+        let mut addresses = addresses.into_iter();
+        let first = addresses.next().ok_or("`urls` is empty; write one at least")?;
+        let mut others: Vec<Target> = Vec::new();
+        for Address { target, base } in addresses {
+            if target.is_tls() != first.target.is_tls() {
+                return Err(format!(
+                    "{} and {target} differ in their scheme; endpoints of one service are all http:// or all https://",
+                    first.target
+                ));
+            }
+            if base != first.base {
+                return Err(format!(
+                    "\"{}\" and \"{base}\" differ; the path before all calls' paths is the same at each endpoint",
+                    first.base
+                ));
+            }
+            if target == first.target || others.contains(&target) {
+                return Err(format!("{target} is there twice"));
+            }
+            others.push(target);
+        }
+        Ok(Self { first, others })
     }
 }
 
@@ -132,6 +185,22 @@ impl TryFrom<BTreeMap<String, String>> for Headers {
     }
 }
 
+/// How large an answer's head may be. awc itself goes no further than 128 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "ByteSize")]
+struct HeaderLimit(ByteSize);
+
+impl TryFrom<ByteSize> for HeaderLimit {
+    type Error = &'static str;
+
+    fn try_from(size: ByteSize) -> Result<Self, &'static str> {
+        match (ByteSize::kib(1)..=ByteSize::kib(128)).contains(&size) {
+            true => Ok(Self(size)),
+            false => Err("an answer's head may have from \"1KiB\" to \"128KiB\""),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 struct HealthPath(String);
@@ -144,28 +213,23 @@ impl TryFrom<String> for HealthPath {
     }
 }
 
-/// A setting that is known, and that this version cannot follow: to take it and do nothing would be worse.
-#[derive(Default)]
-struct Unsupported;
-
-impl<'de> Deserialize<'de> for Unsupported {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom("not supported yet: a service has one endpoint, `url = \"https://host\"`"))
-    }
-}
-
 impl HttpSettings {
-    pub(crate) fn target(&self) -> &Target {
-        &self.address.target
+    /// Where it is, and where else.
+    pub(crate) fn targets(&self) -> (&Target, &[Target]) {
+        (&self.target, &self.others)
     }
 
     /// What stands before every call's path.
     pub(crate) fn base(&self) -> &str {
-        &self.address.base
+        &self.base
     }
 
     pub(crate) fn tls(&self) -> &TlsSettings {
         &self.tls
+    }
+
+    pub(crate) fn max_header(&self) -> ByteSize {
+        self.http.max_header.0
     }
 
     pub(crate) fn max_body(&self) -> ByteSize {

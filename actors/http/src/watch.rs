@@ -9,7 +9,7 @@ use seawall::{call::Attempt, downstream::Stage};
 use tokio::time::Instant;
 
 use crate::{
-    Http,
+    place::Place,
     wire::{Answer, Asking, Exchange, Sending},
 };
 
@@ -17,9 +17,9 @@ use crate::{
 ///
 /// A host that vanishes leaves its idle connections looking alive, and each would cost a call its time. So a request
 /// that ran out of time over a connection used before, with no byte of an answer, makes all that are idle untrusted;
-/// unless the service has begun to answer this thread since, for then it is only slow.
+/// unless the endpoint has begun to answer this thread since, for then it is only slow.
 pub(crate) struct Watch<'a> {
-    http: &'a Http,
+    place: &'a Place,
     exchange: &'a Exchange,
     attempt: &'a Attempt,
     /// How far `answers` was when it began. A count and not a time: with times, each request read the clock three times or more.
@@ -29,12 +29,12 @@ pub(crate) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(
-        http: &'a Http,
+        place: &'a Place,
         exchange: &'a Exchange,
         attempt: &'a Attempt,
         request: Sending,
     ) -> Self {
-        Self { http, exchange, attempt, answers: http.answers.get(), asking: exchange.send(request) }
+        Self { place, exchange, attempt, answers: place.answers.get(), asking: exchange.send(request) }
     }
 
     fn note(&self) {
@@ -47,14 +47,14 @@ impl<'a> Watch<'a> {
             self.attempt.enter(Stage::Pool);
         }
         if self.exchange.answered() {
-            self.http.answers.set(self.http.answers.get().wrapping_add(1));
+            self.place.answers.set(self.place.answers.get().wrapping_add(1));
         }
     }
 
     fn has_hung(&self) -> bool {
         self.exchange.looks_stale()
             && self.exchange.sent()
-            && self.http.answers.get() == self.answers
+            && self.place.answers.get() == self.answers
             && Instant::now() >= self.attempt.deadline()
     }
 }
@@ -74,7 +74,7 @@ impl Future for Watch<'_> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.has_hung() {
-            self.http.wires().distrust_idle();
+            self.place.wires().distrust_idle();
         }
     }
 }

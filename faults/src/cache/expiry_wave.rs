@@ -17,7 +17,7 @@ async fn play(stage: Stage) -> Report {
     let ttl = Duration::from_millis(stage.either(5_000, 2_000));
     let cache = format!("{{ ttl = \"{}ms\", jitter = \"80%\" }}", ttl.as_millis());
     let settings = Settings::reference(stage.full).subject(&format!(
-        "cache = {cache}\ncalls.Keyed.cache = {cache}\ntimeout = \"5s\"\nbulkhead.max_queue = 10000"
+        "cache = {cache}\ncalls.Keyed.cache = {cache}\ntimeout = \"30s\"\nbulkhead = {{ max_queue = 10000, queue_timeout = \"30s\" }}"
     ));
     let bed = Bed::start(&stage, settings).await;
     let during = async |bed: &Bed| {
@@ -58,6 +58,8 @@ async fn play(stage: Stage) -> Report {
         isolation: false,
         arrivals_are_stamped: false,
         max_queue: 10_000,
+        // Ten thousand calls at once have their futures, and the allocator keeps their room.
+        growth: 64 << 20,
         deadline: None,
         ..Rules::unloaded()
     };

@@ -12,8 +12,7 @@ pub(crate) struct Scenario {
     pub(crate) id: &'static str,
     /// The fault in a few words.
     pub(crate) title: &'static str,
-    /// Whether its figures are times that another scenario beside it would spoil.
-    pub(crate) alone: bool,
+    pub(crate) company: Company,
     pub(crate) play: fn(Stage) -> Pin<Box<dyn Future<Output = Report>>>,
 }
 
@@ -23,22 +22,36 @@ impl fmt::Debug for Scenario {
     }
 }
 
+/// When a scenario is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    /// Beside another.
+    Beside,
+    /// Alone: its figures are times that another would spoil.
+    Alone,
+    /// Alone, and only where it is named; it may have to be built first.
+    OnRequest,
+}
+
 /// Makes a scenario of an async function.
 #[macro_export]
 macro_rules! scenario {
-    ($id:ident, $title:literal, $alone:ident, $play:path) => {
+    ($id:ident, $title:literal, $company:ident, $play:path) => {
         pub(crate) const $id: $crate::harness::Scenario = $crate::harness::Scenario {
             id: stringify!($id),
             title: $title,
-    alone: $crate::scenario!(@ $alone),
+    company: $crate::scenario!(@ $company),
             play: |stage| Box::pin($play(stage)),
         };
     };
-    (@ alone) => {
-        true
-    };
     (@ beside) => {
-        false
+        $crate::harness::stage::Company::Beside
+    };
+    (@ alone) => {
+        $crate::harness::stage::Company::Alone
+    };
+    (@ on_request) => {
+        $crate::harness::stage::Company::OnRequest
     };
 }
 

@@ -115,13 +115,23 @@ impl Breaker {
     /// # Errors
     /// The refusal, which is counted.
     pub fn look(&self, now: Tick) -> Result<(), Rejected> {
+        if self.refuses(now) { Err(self.refusal(now)) } else { Ok(()) }
+    }
+
+    /// The same, without a word of refusal that would count.
+    pub fn refuses(&self, now: Tick) -> bool {
         let word = self.word();
         match word.state() {
-            State::Closed | State::Disabled => Ok(()),
-            State::Open if self.is_due(now) => Ok(()),
-            State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => Ok(()),
-            state => Err(self.refuse(state, now)),
+            State::Closed | State::Disabled => false,
+            State::Open => !self.is_due(now),
+            State::HalfOpen => !self.has_slot(word) && !self.is_overdue(now),
+            State::ForcedOpen => true,
         }
+    }
+
+    /// What it has to say when it refuses; counts a refusal.
+    pub fn refusal(&self, now: Tick) -> Rejected {
+        self.refuse(self.word().state(), now)
     }
 
     /// Admits an attempt, changing from open to half-open where it is time.

@@ -83,12 +83,20 @@ pub enum BreakerScope {
     Service,
     /// One call: a bad route does not close the rest.
     Call,
+    /// One endpoint, where the service has several: a call is refused only when all of them refuse. Of a call whose
+    /// breaker is not its service's, it is one for all.
+    Endpoint,
 }
 
 impl BreakerScope {
     /// Whether each call has its own.
     pub fn is_per_call(self) -> bool {
         self == Self::Call
+    }
+
+    /// Whether each endpoint has its own.
+    pub fn is_per_endpoint(self) -> bool {
+        self == Self::Endpoint
     }
 }
 

@@ -11,11 +11,12 @@ use crate::{
     call::Priority,
     downstream::PoolFigures,
     policy::{breaker::State, latency::Histogram},
-    service::CallState,
+    service::{CallState, Endpoints},
     telemetry::{
         AttemptResult, Cause, FALLBACK_REASONS, FALLBACK_SOURCES, Injected, Lookup, Outcome, REFUSING, Try,
         names,
     },
+    units::Tick,
 };
 
 pub(super) use facade::Published;
@@ -78,6 +79,12 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
     if let Some(budget) = &table.budget {
         sink.gauge(names::RETRY_BUDGET, &[service], budget.left(now));
     }
+    if let Some(endpoints) = &table.endpoints {
+        sink.gauge(names::ENDPOINT_EJECTED, &[service], endpoints.count_ejected() as f64);
+        if endpoints.have_breakers() {
+            breakers_of(endpoints, service, now, sink);
+        }
+    }
     let own = table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
     for guard in table.shared.breaker.iter().chain(own) {
         let snapshot = guard.breaker.snapshot(now);
@@ -107,6 +114,19 @@ fn service(owned: &dyn Owning, sink: &mut impl Sink) {
             }
         }
     }
+}
+
+/// The breakers of a service's endpoints, together: an address is no label. How many are in each state, and the worst of their
+/// shares of failures.
+fn breakers_of(endpoints: &Endpoints, service: (&'static str, &str), now: Tick, sink: &mut impl Sink) {
+    let scope = ("scope", "endpoint");
+    let breakers: Vec<_> = endpoints.breakers().map(|guard| guard.breaker.snapshot(now)).collect();
+    for state in State::ALL {
+        let count = breakers.iter().filter(|breaker| breaker.state == state).count();
+        sink.gauge(names::BREAKER_STATE, &[service, scope, ("state", state.word())], count as f64);
+    }
+    let worst = breakers.iter().map(|breaker| breaker.error_ratio).fold(0.0, f64::max);
+    sink.gauge(names::BREAKER_ERROR_RATIO, &[service, scope], worst);
 }
 
 fn pool(service: (&'static str, &str), pool: &PoolFigures, sink: &mut impl Sink) {

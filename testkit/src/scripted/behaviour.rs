@@ -40,6 +40,8 @@ pub struct Asked {
     pub number: u32,
     /// Attempts so far, over all calls, this one included.
     pub serial: u64,
+    /// Which of its endpoints, by its place in the settings; 0 where it has one.
+    pub endpoint: usize,
 }
 
 /// How the downstream reacts to an attempt.
@@ -153,9 +155,15 @@ impl Behaviour {
         (self.0.check.read())()
     }
 
-    pub(super) fn reaction(&self, call: &'static str, id: u64, number: u32) -> (Asked, Reaction) {
+    pub(super) fn reaction(
+        &self,
+        call: &'static str,
+        id: u64,
+        number: u32,
+        endpoint: usize,
+    ) -> (Asked, Reaction) {
         let serial = self.0.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-        let asked = Asked { call, id, number, serial };
+        let asked = Asked { call, id, number, serial, endpoint };
         (asked, (self.0.react.read())(&asked))
     }
 

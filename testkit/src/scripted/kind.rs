@@ -13,26 +13,31 @@ use super::{Behaviour, Echo, Opening, Reaction};
 #[derive(Debug)]
 pub struct Scripted {
     behaviour: Behaviour,
+    endpoints: Vec<EndpointAddress>,
 }
 
-/// `kind = "scripted"` has one setting, whose value means nothing: a reload that changes it opens another pool.
+/// `kind = "scripted"` has addresses that mean nothing: a reload that changes them opens another pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ScriptedSettings {
     /// Any text.
     pub address: String,
+    /// Any texts, in place of one: an attempt is told which it is for by [`Asked::endpoint`](super::Asked::endpoint).
+    pub endpoints: Vec<String>,
 }
 
 impl Downstream for Scripted {
     const KIND: &'static str = "scripted";
     type Settings = ScriptedSettings;
 
-    async fn open(_: &Self::Settings, context: &OpenContext) -> Result<Self, OpenError> {
+    async fn open(settings: &Self::Settings, context: &OpenContext) -> Result<Self, OpenError> {
         let behaviour = context
             .extension::<Behaviour>()
             .ok_or_else(|| OpenError::new("it has no behaviour: give it one with `Builder::extension`"))?;
         match behaviour.opening() {
-            Opening::Succeeds => Ok(Self { behaviour: (*behaviour).clone() }),
+            Opening::Succeeds => {
+                Ok(Self { behaviour: (*behaviour).clone(), endpoints: Self::endpoints(settings) })
+            }
             Opening::Fails => Err(OpenError::new("the script says no")),
             Opening::Panics => panic!("the script says so"),
             Opening::Hangs => pending().await,
@@ -48,7 +53,10 @@ impl Downstream for Scripted {
     }
 
     fn endpoints(settings: &Self::Settings) -> Vec<EndpointAddress> {
-        vec![EndpointAddress::new(settings.address.clone())]
+        match settings.endpoints.as_slice() {
+            [] => vec![EndpointAddress::new(settings.address.as_str())],
+            several => several.iter().map(|address| EndpointAddress::new(address.as_str())).collect(),
+        }
     }
 }
 
@@ -61,7 +69,9 @@ impl Scripted {
         attempt: &Attempt,
     ) -> Result<Echo, Failure> {
         attempt.mark_sent();
-        let (asked, mut reaction) = self.behaviour.reaction(call, id, attempt.number());
+        let known = attempt.endpoint().and_then(|named| self.endpoints.iter().position(|is| is == named));
+        let (asked, mut reaction) =
+            self.behaviour.reaction(call, id, attempt.number(), known.unwrap_or_default());
         while let Reaction::After(delay, then) = reaction {
             tokio::time::sleep(delay).await;
             reaction = *then;

@@ -1,0 +1,44 @@
+use std::{cell::Cell, sync::Arc};
+
+use awc::http::header::{HeaderValue, InvalidHeaderValue};
+use seawall::downstream::{EndpointAddress, OpenError};
+
+use crate::{
+    request::Template,
+    wire::{Client, Wire, Wires},
+};
+
+/// One endpoint of a service, as one thread reaches it: its connections are of no other, and its `Host` header is its own.
+pub(crate) struct Place {
+    pub(crate) address: EndpointAddress,
+    pub(crate) host: HeaderValue,
+    pub(crate) template: Template,
+    pub(crate) client: Client,
+    /// Grows whenever the endpoint begins an answer to this thread, or goes on with it.
+    pub(crate) answers: Cell<u64>,
+    wire: Wire,
+}
+
+impl Place {
+    /// # Errors
+    /// If nothing can be sent to where `wires` lead.
+    pub(crate) fn open(address: EndpointAddress, wires: &Arc<Wires>) -> Result<Self, OpenError> {
+        let wire = Wire::new(wires);
+        let client = wire.client().map_err(|error| OpenError::new(error.to_string()))?;
+        let host =
+            HeaderValue::from_str(&wires.target().host_header()).map_err(|error: InvalidHeaderValue| {
+                OpenError::new(format!("{address} cannot be used: {error}"))
+            })?;
+        Ok(Self { address, host, template: Template::unique(), client, answers: Cell::new(0), wire })
+    }
+
+    /// What this thread shares with the service's others.
+    pub(crate) fn wires(&self) -> &Wires {
+        self.wire.wires()
+    }
+
+    /// Closes idle connections at once, and those in use when their requests end.
+    pub(crate) fn retire(&self) {
+        self.wire.retire();
+    }
+}
