@@ -64,7 +64,7 @@ fn unknown_key_of_a_window() {
 fn unknown_key_of_a_call() {
     assert_snapshot!(users_refused("[services.users.calls.Read]\nretries = 3"), @r"
         the settings have an error
-        error: unknown key `retries`; known here: attempt_timeout, balance, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
+        error: unknown key `retries`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.retries
         ");
 }
@@ -73,7 +73,7 @@ fn unknown_key_of_a_call() {
 fn setting_of_a_service_at_a_call() {
     assert_snapshot!(users_refused("[services.users.calls.Read]\npool = { max = 3 }"), @r"
         the settings have an error
-        error: unknown key `pool`; known here: attempt_timeout, balance, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
+        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.pool
         ");
 }
