@@ -30,6 +30,7 @@ pub mod policy;
 pub mod runtime;
 pub mod service;
 mod supervise;
+mod sync;
 pub mod telemetry;
 pub mod units;
 #[cfg(feature = "actix-web")]

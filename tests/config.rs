@@ -83,7 +83,7 @@ fn a_bad_file_changes_nothing_and_says_where_it_is_wrong() {
         directory.write("default.toml", "[services.users]\nkind = \"scripted\"\ntimeout = \"5s\"\n");
         let runtime = builder().load(&directory.0).expect("it is TOML").start().await.expect("it is right");
         let timeout = || {
-            let explained = runtime.explain("users").expect("it is there");
+            let explained = runtime.explain_settings("users").expect("it is there");
             let row =
                 explained.rows.iter().find(|row| row.key == "services.users.timeout").expect("it is said");
             directory.told(format!("{} from {}", row.value, row.origin))

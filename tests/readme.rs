@@ -54,7 +54,7 @@ fn defaults() -> BTreeMap<String, String> {
             .start()
             .await
             .expect("it starts");
-        let rows = runtime.explain("x").expect("it is there").rows;
+        let rows = runtime.explain_settings("x").expect("it is there").rows;
         runtime.drain().await;
         rows
     });

@@ -1,8 +1,11 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
+use serde::{Serialize, Serializer};
+
 use crate::{
     downstream::{Blame, Failure, OpenError, Reached, Stage},
     policy::{breaker, throttle::Throttled},
+    units::duration,
 };
 
 /// Why a call has no answer. Cloning is cheap, since all who waited for one load get the same error.
@@ -30,7 +33,11 @@ pub struct Rejected {
 }
 
 /// What refused a call, and the figures it went by.
-#[derive(Clone, Debug)]
+///
+/// Serialized, it is `{"reason": "rate", "figures": {"retry_after_ms": 20}}`: a word for each kind of refusal, and its
+/// figures, durations in milliseconds. The words are as stable as the names of metrics.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "reason", content = "figures", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// The service's circuit breaker is open.
@@ -43,7 +50,7 @@ pub enum Reason {
         max_queue: usize,
     },
     /// The call waited as long as a call may, and none before it ended.
-    QueueTimeout(Duration),
+    QueueTimeout(#[serde(serialize_with = "duration::millis")] Duration),
     /// The call waited, and its place went to one that is more important, or whose tenant has less of them.
     Shed,
     /// The call waited for so long while calls have been waiting for too long for a while: newer ones, which have more
@@ -52,6 +59,7 @@ pub enum Reason {
     /// More calls than the rate allows.
     Rate {
         /// When the next one is due.
+        #[serde(rename = "retry_after_ms", serialize_with = "duration::millis")]
         retry_after: Duration,
     },
     /// The downstream sheds load, and the call was among those that are not sent to it.
@@ -62,16 +70,24 @@ pub enum Reason {
     DeadlinePassed,
     /// The service's pool cannot be opened; it is tried again.
     Unavailable {
+        /// How often in a row it could not be opened, or died soon.
+        failures: u32,
         /// When it is tried next.
+        #[serde(rename = "retry_after_ms", serialize_with = "duration::millis")]
         retry_after: Duration,
         /// Why it could not be opened.
+        #[serde(serialize_with = "text")]
         error: OpenError,
     },
     /// The service failed more often than its restart intensity allows; slow probes go on.
     ServiceFailed {
+        /// How often in a row it could not be opened, or died soon.
+        failures: u32,
         /// When the next probe is due.
+        #[serde(rename = "retry_after_ms", serialize_with = "duration::millis")]
         retry_after: Duration,
         /// The last error.
+        #[serde(serialize_with = "text")]
         error: OpenError,
     },
     /// The service is gone from the settings.
@@ -364,6 +380,36 @@ impl Error for CallError {
             Self::FallbackFailed(failed) => Some(&*failed.first),
         }
     }
+}
+
+impl Rejected {
+    /// What refused it, and the figures it went by.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+/// For machines: service, call, policy, reason and its figures, and in words what people are told.
+impl Serialize for Rejected {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            service: &'a str,
+            call: &'a str,
+            policy: &'static str,
+            #[serde(flatten)]
+            reason: &'a Reason,
+            message: String,
+        }
+        let Self { service, call, reason } = self;
+        Written { service, call, policy: reason.policy(), reason, message: reason.to_string() }
+            .serialize(serializer)
+    }
+}
+
+/// Writes an error and its causes as text.
+fn text<S: Serializer>(error: &OpenError, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&chain(error))
 }
 
 /// An error and its causes on one line.

@@ -4,13 +4,15 @@ use config::{Map, ValueKind};
 use serde::Serialize;
 use toml::Value;
 
-use super::{Scope, names::without_password, origin::Origin, path::join, plain::plain};
+use super::{Diagnostic, Scope, names::without_password, origin::Origin, path::join, plain::plain};
 
 /// Every effective value of a scope, and where it comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Explanation {
     /// A row for each value, by key.
     pub rows: Vec<Row>,
+    /// What is allowed, and hardly meant.
+    pub doubts: Vec<Diagnostic>,
 }
 
 /// One effective value.
@@ -119,6 +121,9 @@ impl fmt::Display for Explanation {
                 write!(f, "{}{beaten}", if at == 0 { ", over " } else { ", " })?;
             }
             writeln!(f)?;
+        }
+        for Diagnostic { origin, key, message } in &self.doubts {
+            writeln!(f, "warning: {message}\n  --> {origin}: {key}")?;
         }
         Ok(())
     }

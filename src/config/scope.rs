@@ -4,7 +4,7 @@ use config::{Map, Value, ValueKind};
 
 use super::{
     Reader,
-    diagnostics::ConfigErrors,
+    diagnostics::{ConfigErrors, Diagnostic},
     layers::Tree,
     merge::merge,
     origin::{Mark, Origin},
@@ -74,12 +74,18 @@ impl Scope {
     /// Adds an error about `key` (`pool.max`) of this scope, at the place where it is written; where it is not, at the
     /// table where it could be. What was wrong with it before it could be judged is not judged again.
     pub fn error(&self, errors: &mut ConfigErrors, key: &str, message: impl Into<String>) {
-        let steps: Vec<Step> = key.split('.').map(|key| Step::Key(key.to_owned())).collect();
-        let mark = self.effective(&keys(key)).and_then(Mark::of);
-        let Mark { origin, key } = mark.unwrap_or_else(|| self.place_for(&steps));
+        let Diagnostic { origin, key, message } = self.diagnose(key, message);
         if !errors.is_about(&origin, &key) {
             errors.add(origin, key, message);
         }
+    }
+
+    /// What is to be said about `key` (`pool.max`) of this scope, with the place that it is said of.
+    pub fn diagnose(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        let steps: Vec<Step> = key.split('.').map(|key| Step::Key(key.to_owned())).collect();
+        let mark = self.effective(&keys(key)).and_then(Mark::of);
+        let Mark { origin, key } = mark.unwrap_or_else(|| self.place_for(&steps));
+        Diagnostic { origin, key, message: message.into() }
     }
 
     /// Adds an error about keys that contradict each other, at the one that the strongest table says: it was written

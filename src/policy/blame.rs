@@ -6,7 +6,10 @@
 //! | Overload | neither; feeds the limit | after what it asked, within the budget | yes | sheds load |
 //! | Caller | neither; the probe's slot goes back | never | never: a deleted user does not come back | success |
 //! | Local | neither | never reached it | yes | neither |
-//! | Topology | neither | at once, elsewhere | yes | changed |
+//! | Topology | neither, unless it lasts | at once, elsewhere | yes | changed |
+//!
+//! Topology lasts when for ten seconds ([`LONGEST_MOVE`](super::breaker::LONGEST_MOVE)) nothing came back but that: it is a
+//! failure then.
 //!
 //! A kind that classifies well needs no policy code of its own.
 
@@ -49,6 +52,8 @@ pub enum Verdict {
     Failure,
     /// Nothing.
     Neutral,
+    /// It is somewhere else now: nothing, unless that lasts.
+    Moved,
 }
 
 /// What an outcome says about the endpoint that it came from.
@@ -82,7 +87,8 @@ impl Blame {
     pub fn breaker_verdict(self) -> Verdict {
         match self {
             Self::Downstream => Verdict::Failure,
-            Self::Overload | Self::Caller | Self::Local | Self::Topology => Verdict::Neutral,
+            Self::Topology => Verdict::Moved,
+            Self::Overload | Self::Caller | Self::Local => Verdict::Neutral,
         }
     }
 
@@ -131,7 +137,7 @@ mod tests {
             (Blame::Overload, Verdict::Neutral, true, [Later, Later, Later], [Later, Later, Later]),
             (Blame::Caller, Verdict::Neutral, false, [Never, Never, Never], [Never, Never, Never]),
             (Blame::Local, Verdict::Neutral, true, [Later, Never, Never], [Later, Never, Never]),
-            (Blame::Topology, Verdict::Neutral, true, [AtOnce, AtOnce, AtOnce], [AtOnce, Never, Never]),
+            (Blame::Topology, Verdict::Moved, true, [AtOnce, AtOnce, AtOnce], [AtOnce, Never, Never]),
         ];
         for (blame, verdict, fallback, idempotent, once) in rows {
             assert_eq!(blame.breaker_verdict(), verdict, "{blame:?}");

@@ -6,17 +6,17 @@
 //! `RetryBudget`; its remembered time is here a cap on what can be saved up, so that an hour of calm is not spent at once.
 //! Lock-free, and nothing ticks.
 
-use std::{
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    units::{Ratio, Tick, duration},
 };
-
-use serde::{Deserialize, Serialize};
-
-use crate::units::{Ratio, Tick, duration};
 
 /// What retries may cost. One for a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

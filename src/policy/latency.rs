@@ -4,10 +4,9 @@
 //! sixteenth (6.25 %) above the true one, from 1 us to two minutes; below that at most 64 ns. Recording is two atomic
 //! additions. A histogram has 3.5 KB.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The finest step: 2^6 = 64 ns.
 const UNIT_BITS: u32 = 6;

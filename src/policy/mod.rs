@@ -14,6 +14,7 @@ mod endpoint_set;
 pub mod faults;
 pub mod freshness;
 pub mod hedge;
+pub mod keys;
 pub mod latency;
 mod mode;
 pub mod outlier;

@@ -230,7 +230,7 @@ impl Outliers {
         let Self { settings, places, .. } = self;
         let place = &mut places[index];
         match verdict {
-            Verdict::Neutral => return None,
+            Verdict::Neutral | Verdict::Moved => return None,
             Verdict::Success => place.consecutive = 0,
             Verdict::Failure => place.consecutive = place.consecutive.saturating_add(1),
         }
@@ -260,7 +260,7 @@ impl Outliers {
         let place = &mut self.places[index];
         match verdict {
             // Probed => Out: it said nothing. Not due at once, or every call of impatient callers would be one.
-            Verdict::Neutral => {
+            Verdict::Neutral | Verdict::Moved => {
                 place.standing = Standing::Out { since, until: now.after(pause) };
                 None
             }

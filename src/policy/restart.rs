@@ -103,6 +103,11 @@ impl Restarts {
         if self.failed { Next::Fail { probe_after: pause } } else { Next::Restart { after: pause } }
     }
 
+    /// How often it ended in a row, without having lived for a window in between.
+    pub fn in_a_row(&self) -> u32 {
+        self.row
+    }
+
     /// Its pool was opened, and a shard lives from now on. How long the opening took is no part of its life.
     pub fn opened(&mut self, now: Tick) {
         self.opened = Some(now);
@@ -115,6 +120,8 @@ fn jittered(pause: Duration, random: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(ms: u64) -> Tick {
@@ -199,6 +206,48 @@ mod tests {
     fn none_are_borne_if_the_settings_say_so() {
         let mut restarts = Restarts::new(RestartSettings { intensity: 0, ..RestartSettings::default() });
         assert_eq!(restarts.record(at(0), 0), Next::Fail { probe_after: Duration::from_secs(30) });
+    }
+
+    proptest! {
+        /// The same from all ends there ever were, and how long each shard had lived.
+        #[test]
+        fn it_does_what_a_full_record_says(
+            steps in prop::collection::vec((0_u64..40_000, prop::option::of(0_u64..90_000), any::<u64>()), 1..60),
+            intensity in 0_u32..8,
+        ) {
+            let settings = RestartSettings { intensity, ..RestartSettings::default() };
+            let mut restarts = Restarts::new(settings.clone());
+            let window = settings.window.as_millis() as u64;
+            // Since a shard last lived for a window.
+            let mut ends: Vec<u64> = Vec::new();
+            let (mut now, mut failed) = (0, false);
+            for (opening, lived, random) in steps {
+                now += opening;
+                if let Some(lived) = lived {
+                    restarts.opened(at(now));
+                    now += lived;
+                    if lived > window {
+                        ends.clear();
+                        failed = false;
+                    }
+                }
+                ends.push(now);
+                let lately = ends.iter().filter(|end| now - **end <= window).count();
+                failed |= lately > intensity as usize;
+                let longest = match ends.len() as u32 {
+                    _ if failed => settings.backoff_max,
+                    1 => Duration::ZERO,
+                    row => settings.backoff.saturating_mul(2_u32.saturating_pow(row - 2)).min(settings.backoff_max),
+                };
+                let (pause, fails) = match restarts.record(at(now), random) {
+                    Next::Restart { after } => (after, false),
+                    Next::Fail { probe_after } => (probe_after, true),
+                };
+                prop_assert_eq!(fails, failed);
+                prop_assert!(pause <= longest && pause >= longest.mul_f64(0.7499), "{:?} of {:?}", pause, longest);
+                prop_assert_eq!(restarts.in_a_row() as usize, ends.len());
+            }
+        }
     }
 
     #[test]

@@ -91,17 +91,19 @@ pub struct Throttle {
 }
 
 /// Why a call was refused.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Throttled {
     /// Requests within the window whose fate is known.
     pub requests: u64,
     /// Those of them that the downstream took.
     pub accepted: u64,
     /// The window.
+    #[serde(rename = "window_ms", serialize_with = "duration::millis")]
     pub window: Duration,
     /// The share of calls of this priority that is refused now, from 0 to 1.
     pub refused: f64,
     /// When the odds change next.
+    #[serde(rename = "retry_after_ms", serialize_with = "duration::millis")]
     pub retry_after: Duration,
 }
 

@@ -1,6 +1,6 @@
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -20,14 +20,16 @@ use super::{
     sense,
 };
 use crate::{
-    config::{ConfigErrors, Explanation, Layers, Scope},
-    downstream::{Downstream, EndpointAddress, OpenContext, OpenError, PoolFigures},
+    call::Reason,
+    config::{ConfigErrors, Diagnostic, Explanation, Layers, Scope},
+    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures, Stage},
     service::{
         CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
         SettingsSource, Startup, State,
     },
     supervise::{Supervised, keep},
     telemetry::Cause,
+    units::Tick,
 };
 
 /// The kinds that are known, by name.
@@ -100,6 +102,8 @@ pub(super) trait Owning: Send + Sync {
     fn pool(&self) -> Option<PoolFigures>;
     /// Threads that have a seat, and who sits there.
     fn seats(&self) -> Vec<(Arc<str>, &'static str)>;
+    /// Threads whose shard takes no call now, and why.
+    fn refusals(&self, now: Tick) -> Vec<(Arc<str>, Reason)>;
     fn explain(&self) -> Explanation;
     /// The calls that code or settings know.
     fn known_calls(&self) -> Vec<String>;
@@ -144,6 +148,24 @@ struct Current<D: Downstream> {
 }
 
 impl<D: Downstream> Current<D> {
+    /// What these settings should not say, though they may.
+    fn doubts(&self) -> Vec<Diagnostic> {
+        let of_calls = self.calls.iter().map(|call| (&call.scope, &call.settings));
+        let all = [(&self.scope, &self.defaults)].into_iter().chain(of_calls);
+        let doubts = all.flat_map(|(scope, settings)| {
+            sense::doubts(settings).into_iter().map(|(key, message)| scope.diagnose(key, message))
+        });
+        // What a call inherits is said once.
+        doubts.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Tells the log of them.
+    fn warn(&self) {
+        for Diagnostic { origin, key, message } in self.doubts() {
+            tracing::warn!(target: "seawall", key, %origin, message, "doubtful setting");
+        }
+    }
+
     fn faults(&self) -> InForce {
         let calls = self.calls.iter().map(|call| (call.name.as_str(), &call.settings));
         faults::in_force(&self.defaults, calls)
@@ -202,8 +224,13 @@ impl<D: Downstream> Kind for KindOf<D> {
                 let (scope, settings) = read_call(layers, &scope, name, call, derived, pooled, errors)?;
                 Some(OneCall { name: call.to_owned(), scope, settings })
             })
-            .collect();
+            .collect::<Vec<_>>();
         let (service, mut defaults, own) = (service?, defaults?, own?);
+        let interval = service.health.interval;
+        let of_calls = calls.iter().map(|call| (&call.scope, &call.settings));
+        for (scope, settings) in [(&scope, &defaults)].into_iter().chain(of_calls) {
+            sense::health_gate(settings, interval, scope, errors);
+        }
         sense::endpoints(&D::endpoints(&own), &scope, errors);
         fit_to_pool(&mut defaults, &scope, pooled);
         let source: Arc<SettingsSource> = {
@@ -211,6 +238,9 @@ impl<D: Downstream> Kind for KindOf<D> {
             Arc::new(move |call, derived| {
                 let mut errors = ConfigErrors::new();
                 let settings = read_call(&layers, &scope, &name, call, derived, pooled, &mut errors);
+                if let Some((scope, settings)) = &settings {
+                    sense::health_gate(settings, interval, scope, &mut errors);
+                }
                 match settings {
                     Some((_, settings)) if errors.is_empty() => Ok(settings),
                     _ => Err(errors.to_string()),
@@ -242,6 +272,7 @@ impl<D: Downstream> Kind for KindOf<D> {
             calls: settings.calls,
             own,
         };
+        current.warn();
         faults::tell(&state, &BTreeMap::new(), &current.faults());
         Arc::new(One {
             service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
@@ -330,6 +361,11 @@ impl<D: Downstream> Owning for One<D> {
         seats.iter().map(|seat| (Arc::clone(&seat.thread), seat.with(Occupancy::word))).collect()
     }
 
+    fn refusals(&self, now: Tick) -> Vec<(Arc<str>, Reason)> {
+        let refusing = |seat: &Arc<Seat<D>>| Some((Arc::clone(&seat.thread), seat.refusal(now)?));
+        self.service.shared.seats().iter().filter_map(refusing).collect()
+    }
+
     fn explain(&self) -> Explanation {
         let current = self.current.lock();
         let mut explanation = Explanation::default();
@@ -340,6 +376,7 @@ impl<D: Downstream> Owning for One<D> {
         for call in &current.calls {
             explanation.add_own(&call.scope, &call.settings);
         }
+        explanation.doubts = current.doubts();
         explanation
     }
 
@@ -385,6 +422,7 @@ impl<D: Downstream> Owning for One<D> {
                 calls: settings.calls,
                 own: own.clone(),
             };
+            current.warn();
             (!same, before, current.faults())
         };
         let addresses = D::endpoints(&own);
@@ -440,16 +478,29 @@ impl<D: Downstream> Supervised for One<D> {
                 });
                 shard.map(|shard| (shard, seat))
             });
-            // Without a shard there is nothing to check: who opens one finds out by himself.
-            let Some((shard, seat)) = open else { return };
-            let well = matches!(timeout(health.timeout, shard.send(Check)).await, Ok(Ok(Ok(()))));
-            if !well && !awake(&seat) {
+            let Some((shard, seat)) = open else {
+                // Without a shard there is nothing to check: who opens one finds out by himself. But nobody would, where
+                // no call is let through before a check is well.
+                if self.state().waits_for_check() {
+                    self.open_here();
+                }
+                return;
+            };
+            let failure = match timeout(health.timeout, shard.send(Check)).await {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(failure))) => Some(failure),
+                Ok(Err(_)) => Some(Failure::new(Blame::Downstream, "its shard died while it was checked")),
+                Err(_) => Some(Failure::timeout(Stage::Attempt)),
+            };
+            if failure.is_some() && !awake(&seat) {
                 return;
             }
-            if well {
+            if failure.is_none() {
                 self.failed_checks.store(0, Ordering::Relaxed);
+                self.state().checked(true, None);
             } else if self.failed_checks.fetch_add(1, Ordering::Relaxed) + 1 >= health.failures.max(1) {
                 self.failed_checks.store(0, Ordering::Relaxed);
+                self.state().checked(false, failure.as_ref());
                 self.service.shared.ask(Request::Reopen(Cause::Unhealthy));
             }
         })

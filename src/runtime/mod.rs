@@ -13,6 +13,7 @@ mod overrides;
 mod reload;
 mod sense;
 mod snapshot;
+mod standing;
 
 use std::{fmt, sync::Arc};
 
@@ -29,6 +30,7 @@ pub use snapshot::{
     CacheSnapshot, CallSnapshot, HedgeSnapshot, InjectedSnapshot, LatencySnapshot, PoolSnapshot,
     ServiceSnapshot, ShardSnapshot, Snapshot,
 };
+pub use standing::{PolicyState, Refusal, Scope, Standing};
 
 use crate::{
     config::Explanation,
@@ -37,7 +39,7 @@ use crate::{
     supervise::Supervisor,
     telemetry::EventStream,
 };
-use kind::{Kinds, Owned};
+use kind::{Kinds, Owned, Owning};
 use loader::Loader;
 
 /// All services of a process, or of a part of it. Cloning gives another handle to the same; when the last is dropped
@@ -112,19 +114,33 @@ impl Runtime {
         self.inner.published.lock().publish(&self.inner);
     }
 
-    /// Every effective setting of a service, and where it comes from.
+    /// Why a service's calls pass or do not, now: the state of each of its policies, and what each would refuse, why and
+    /// for how long. To ask changes nothing and counts nothing.
     ///
     /// # Errors
     /// If there is no service of this name.
-    pub fn explain(&self, service: &str) -> Result<Explanation, BindError> {
-        let services = self.inner.services.read();
-        let owned = services.get(service).ok_or_else(|| bind::missing(&services, service))?;
-        Ok(owned.explain())
+    pub fn explain(&self, service: &str) -> Result<Standing, BindError> {
+        self.inner.owned(service).map(|owned| standing::of(&*owned))
+    }
+
+    /// Every effective setting of a service, where it comes from, and which are doubtful.
+    ///
+    /// # Errors
+    /// If there is no service of this name.
+    pub fn explain_settings(&self, service: &str) -> Result<Explanation, BindError> {
+        self.inner.owned(service).map(|owned| owned.explain())
     }
 
     /// Whether calls are taken.
     pub fn is_running(&self) -> bool {
         self.inner.environment.phase() == Phase::Running
+    }
+}
+
+impl Inner {
+    fn owned(&self, service: &str) -> Result<Arc<dyn Owning>, BindError> {
+        let services = self.services.read();
+        services.get(service).cloned().ok_or_else(|| bind::missing(&services, service))
     }
 }
 

@@ -5,7 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::{
     config::{ConfigErrors, Layers, Scope},
     downstream::EndpointAddress,
-    policy::{MOST_ENDPOINTS, adaptive::AdaptiveSettings, bulkhead::BulkheadSettings, hedge::Delay},
+    policy::{
+        MOST_ENDPOINTS,
+        adaptive::AdaptiveSettings,
+        bulkhead::BulkheadSettings,
+        hedge::Delay,
+        keys::{KeyedSettings, MOST_KEYS},
+    },
     service::{CallSettings, RuntimeSettings, ServiceSettings},
     units::Ratio,
 };
@@ -56,6 +62,9 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
         scope.error(errors, "health.failures", "it must be at least 1; `interval = \"0s\"` for no checks");
     }
     balance(settings, scope, errors);
+    if let Some(keyed) = &settings.keyed {
+        keys(keyed, scope, errors);
+    }
     let restart = &settings.restart;
     at_most(
         scope,
@@ -93,6 +102,31 @@ fn balance(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors)
     positive("outlier.window", outlier.window);
     positive("outlier.eject", outlier.eject);
     at_most(scope, errors, ("outlier.eject", outlier.eject), ("outlier.eject_max", outlier.eject_max));
+}
+
+/// What is said of keys must not be.
+fn keys(keyed: &KeyedSettings, scope: &Scope, errors: &mut ConfigErrors) {
+    if keyed.max == 0 || keyed.max > MOST_KEYS {
+        let message = format!("from 1 to {MOST_KEYS} keys are known at once; `keyed = false` for none");
+        scope.error(errors, "keyed.max", message);
+    }
+    if keyed.idle.is_zero() {
+        scope.error(errors, "keyed.idle", "it must be longer than 0s");
+    }
+    if keyed.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.max_in_flight == 0) {
+        let message = "with 0 no call could be made; it must be at least 1";
+        scope.error(errors, "keyed.bulkhead.max_in_flight", message);
+    }
+    if let Some(rate) = &keyed.rate {
+        for (key, calls) in [("keyed.rate.limit", rate.limit), ("keyed.rate.burst", rate.burst)] {
+            if calls == 0 {
+                scope.error(errors, key, "it must be at least 1; `keyed.rate = false` for no limit");
+            }
+        }
+        if rate.per.is_zero() {
+            scope.error(errors, "keyed.rate.per", "it must be longer than 0s");
+        }
+    }
 }
 
 /// Two durations of which the first must not be the longer one.
@@ -151,6 +185,44 @@ fn bulkhead(settings: &BulkheadSettings, scope: &Scope, errors: &mut ConfigError
             "it must be at least 1: below, calls that take as long as ever would shrink the limit",
         );
     }
+}
+
+/// A breaker that waits for a health check needs one that comes. `interval` is the service's from one to the next.
+pub(super) fn health_gate(
+    settings: &CallSettings,
+    interval: Duration,
+    scope: &Scope,
+    errors: &mut ConfigErrors,
+) {
+    if interval.is_zero() && settings.breaker.as_ref().is_some_and(|breaker| breaker.health_gate) {
+        scope.error_among(
+            errors,
+            &["breaker.health_gate", "health.interval"],
+            "breaker.health_gate waits for a health check that is well, and health.interval = 0s says that there is \
+             none: once open it would never close; set health.interval, for example to 5s",
+        );
+    }
+}
+
+/// What a call's settings should not say, though they may: each as a key and what comes of it.
+pub(super) fn doubts(settings: &CallSettings) -> Vec<(&'static str, String)> {
+    let mut doubts = Vec::new();
+    let one_try = settings.attempt_timeout.map_or(settings.timeout, |attempt| attempt.min(settings.timeout));
+    if let Some(breaker) = &settings.breaker
+        && breaker.half_open_timeout < one_try
+    {
+        let shown = humantime::format_duration;
+        doubts.push((
+            "breaker.half_open_timeout",
+            format!(
+                "a probe is given up after half_open_timeout = {}, though it may take {}: one that succeeds later \
+                 closes nothing, and another is sent beside it; raise it to that at least",
+                shown(breaker.half_open_timeout),
+                shown(one_try)
+            ),
+        ));
+    }
+    doubts
 }
 
 /// What a call's settings must not say.

@@ -7,8 +7,8 @@ use crate::{
     call::Priority,
     downstream::{EndpointAddress, PoolFigures},
     policy::{
-        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, latency::Quantiles,
-        throttle::ThrottleSnapshot,
+        breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, keys::KeysSnapshot,
+        latency::Quantiles, throttle::ThrottleSnapshot,
     },
     service::{CallState, EndpointHealth, Injector, ScopePolicies, Table},
     telemetry::{AttemptResult, Injected, Lookup, Outcome, Try},
@@ -70,6 +70,8 @@ pub struct ServiceSnapshot {
     pub bulkhead: Option<BulkheadSnapshot>,
     /// Its throttle, if it has one.
     pub throttle: Option<ThrottleSnapshot>,
+    /// The keys that it was called with lately, if it was with any.
+    pub keys: Option<KeysSnapshot>,
     /// Faults that are injected into all its calls but those with others, if any are.
     pub faults: Option<FaultSettings>,
     /// Faults injected so far.
@@ -276,6 +278,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
         throttle: table.shared.throttle.as_ref().map(|throttle| throttle.snapshot(now)),
+        keys: state.keyring().map(|keys| keys.snapshot()),
         faults: faults(&table.shared.faults),
         injected: InjectedSnapshot {
             failed: state.metrics.injections(Injected::Fail),

@@ -1,4 +1,4 @@
-use super::{CallState, endpoints::Chosen, gate::Passed, pipeline::Plan};
+use super::{CallState, endpoints::Chosen, gate::Passed, keyed::KeyHold, pipeline::Plan};
 use crate::{
     call::Priority,
     downstream::{Blame, EndpointAddress, Failure, Symptom},
@@ -21,6 +21,8 @@ pub(crate) struct Held {
     gates: [Passed; 2],
     /// The endpoint that the attempt goes to, of several.
     chosen: Option<Box<Chosen>>,
+    /// What it holds of its key's policies, where it has a key.
+    key: Option<Box<KeyHold>>,
     which: Try,
     /// The priority that its outcome tells the throttle of, where it does.
     counts: Option<Priority>,
@@ -34,6 +36,7 @@ impl Held {
             permit: None,
             gates: Default::default(),
             chosen: None,
+            key: None,
             which,
             counts: None,
             started,
@@ -69,8 +72,16 @@ impl<'a> Admission<'a> {
         self.held.gates[gate] = passed;
     }
 
+    /// Holds something of its key's policies.
+    pub(crate) fn hold_key(&mut self, key: KeyHold) {
+        self.held.key = Some(Box::new(key));
+    }
+
     /// Asks the breaker, and chooses the endpoint. From here on the attempt is under way.
     pub(crate) fn admit(&mut self, plan: &Plan, now: Tick) -> Result<(), crate::call::Reason> {
+        if let Some(key) = &mut self.held.key {
+            key.admit(self.call, plan.priority, now)?;
+        }
         if let Some(breaker) = &self.call.breaker {
             self.held.permit = breaker.admit(self.call, plan.priority, now)?;
         }
@@ -114,7 +125,11 @@ impl<'a> Admission<'a> {
         let elapsed = now.since(self.held.started);
         let chosen = self.held.chosen.take();
         let tells = chosen.is_none_or(|chosen| chosen.left(self.call, outcome, self.held.started, now));
-        let verdict = if tells { verdict } else { Verdict::Neutral };
+        let mut verdict = if tells { verdict } else { Verdict::Neutral };
+        if let Some(key) = self.held.key.take() {
+            let started = self.held.open.then_some(self.held.started);
+            verdict = key.settle(self.call, outcome, verdict, started, now);
+        }
         let mut opened = false;
         if let (Some(permit), Some(breaker)) = (self.held.permit.take(), &self.call.breaker) {
             let failure = outcome.as_ref().err().and_then(Option::as_ref);
@@ -155,8 +170,9 @@ impl<'a> Admission<'a> {
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        let Held { permit, gates, chosen, open, .. } = &self.held;
-        if *open || permit.is_some() || chosen.is_some() || !matches!(gates, [Passed::Not, Passed::Not]) {
+        let Held { permit, gates, chosen, key, open, .. } = &self.held;
+        let places = !matches!(gates, [Passed::Not, Passed::Not]);
+        if *open || permit.is_some() || chosen.is_some() || key.is_some() || places {
             self.settle(&Err(None));
         }
     }

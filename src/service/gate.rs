@@ -26,6 +26,8 @@ pub(crate) struct Gate {
     /// Whether it is not asked at all.
     off: AtomicBool,
     saturated: AtomicBool,
+    /// Whether saturation is told at all.
+    tells: bool,
     /// When saturation was last told.
     told: AtomicU64,
 }
@@ -82,6 +84,11 @@ enum Signal {
 }
 
 impl Gate {
+    /// One of so many that nobody wants to hear of each.
+    pub(crate) fn unheard(settings: &BulkheadSettings) -> Self {
+        Self { tells: false, ..Self::new(settings) }
+    }
+
     pub(crate) fn new(settings: &BulkheadSettings) -> Self {
         let in_force = InForce::new(settings, None);
         Self {
@@ -90,6 +97,7 @@ impl Gate {
             in_force: arc_swap::ArcSwap::from_pointee(in_force),
             off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
+            tells: true,
             told: AtomicU64::new(0),
         }
     }
@@ -271,14 +279,19 @@ impl Gate {
         told
     }
 
-    fn full(&self) -> Reason {
+    pub(crate) fn mode(&self) -> Mode {
+        self.in_force.load().settings.mode
+    }
+
+    /// The refusal of who comes when all places are taken, here and in the queue.
+    pub(crate) fn full(&self) -> Reason {
         let BulkheadSnapshot { max_in_flight, max_queue, .. } = self.bulkhead.snapshot();
         Reason::BulkheadFull { max_in_flight: max_in_flight as usize, max_queue: max_queue as usize }
     }
 
     #[cold]
     fn is_full(&self, call: &CallState) {
-        if !self.saturated.swap(true, Ordering::Relaxed) {
+        if self.tells && !self.saturated.swap(true, Ordering::Relaxed) {
             let now = call.environment.now().as_nanos();
             // At most one a second, however often it goes to and fro.
             let told = self.told.load(Ordering::Relaxed);

@@ -1,15 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{CallState, Environment};
+use super::{CallState, Environment, State};
 use crate::{
     call::{Priority, Reason, chain},
     downstream::Failure,
     policy::{
         Mode,
         blame::Verdict,
-        breaker::{Breaker, BreakerSettings, Permit, Rejected, Transition},
+        breaker::{self, Breaker, BreakerSettings, Permit, Rejected, Transition},
+        rate::Rate,
     },
-    telemetry::What,
+    telemetry::{ServiceMetrics, What},
     units::Tick,
 };
 
@@ -19,12 +20,25 @@ pub(crate) struct BreakerGuard {
     pub(crate) scope: Arc<str>,
     pub(crate) breaker: Breaker,
     mode: Mode,
+    /// How often changes are told, of breakers of which there may be very many; none for each.
+    telling: Option<Arc<Rate>>,
 }
 
 impl BreakerGuard {
     pub(crate) fn new(scope: Arc<str>, settings: BreakerSettings, environment: &Environment) -> Self {
         let mode = settings.mode;
-        Self { scope, breaker: Breaker::new(settings, environment.random(), environment.now()), mode }
+        Self {
+            scope,
+            breaker: Breaker::new(settings, environment.random(), environment.now()),
+            mode,
+            telling: None,
+        }
+    }
+
+    /// The same, whose changes are told only as often as `telling` lets pass.
+    pub(crate) fn telling_at(mut self, telling: &Arc<Rate>) -> Self {
+        self.telling = Some(Arc::clone(telling));
+        self
     }
 
     /// Whether a call would be admitted now. Takes no permit.
@@ -95,22 +109,52 @@ impl BreakerGuard {
         opened && self.mode == Mode::Enforce
     }
 
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether it is open until a health check is well.
+    pub(crate) fn waits_for_check(&self) -> bool {
+        self.mode != Mode::Off
+            && self.breaker.settings().health_gate
+            && self.breaker.state() == breaker::State::Open
+    }
+
+    /// The service's health check came back, ill as often as is borne or well; whether calls that wait are to be sent away.
+    pub(crate) fn checked(&self, of: &State, well: bool, failure: Option<&Failure>) -> bool {
+        if self.mode == Mode::Off {
+            return false;
+        }
+        let transition = self.breaker.checked(well, of.environment.now());
+        let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
+        if let Some(transition) = transition {
+            self.announce(&of.name, &of.metrics, &of.environment, transition, failure);
+        }
+        opened && self.mode == Mode::Enforce
+    }
+
     #[inline]
     fn tell(&self, call: &CallState, transition: Option<Transition>, failure: Option<&Failure>) {
         if let Some(transition) = transition {
-            self.announce(call, transition, failure);
+            self.announce(&call.service, call.metrics_of_service(), &call.environment, transition, failure);
         }
     }
 
     #[cold]
-    fn announce(&self, call: &CallState, transition: Transition, failure: Option<&Failure>) {
-        call.metrics_of_service().transition((
-            transition.from.word(),
-            transition.to.word(),
-            transition.cause.word(),
-        ));
-        call.environment.events.emit(
-            Some(&call.service),
+    fn announce(
+        &self,
+        service: &Arc<str>,
+        metrics: &ServiceMetrics,
+        environment: &Environment,
+        transition: Transition,
+        failure: Option<&Failure>,
+    ) {
+        metrics.transition((transition.from.word(), transition.to.word(), transition.cause.word()));
+        if self.telling.as_ref().is_some_and(|telling| telling.take(environment.now()).is_err()) {
+            return;
+        }
+        environment.events.emit(
+            Some(service),
             What::Breaker {
                 scope: Arc::clone(&self.scope),
                 shadow: self.mode == Mode::Shadow,

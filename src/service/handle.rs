@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use super::{
     Rules, Seat, Sending, State,
     exchange::Exchange,
-    invalidation, load,
+    invalidation,
+    keyed::KeyPolicies,
+    load,
     seat::{Dispatch, Occupancy, Request},
     threads::{self, Place},
 };
@@ -86,6 +88,10 @@ impl<D: Downstream> Service<D> {
     /// Sends a call whose answer nobody waits for. A failure is told to the runtime's events; a drain waits for it.
     /// No more than 1,024 may be unanswered at once.
     pub fn do_send<C: Call<D>>(&self, call: C) {
+        self.send_unanswered(call, None);
+    }
+
+    pub(crate) fn send_unanswered<C: Call<D>>(&self, call: C, key: Option<Arc<KeyPolicies>>) {
         let state = &self.shared.state;
         let refuse = |reason| {
             let error = state.rejected(C::NAME, reason);
@@ -100,7 +106,7 @@ impl<D: Downstream> Service<D> {
         }
         let service = self.clone();
         let mut sent = Box::pin(async move {
-            if let Err(error) = service.send(call).await {
+            if let Err(error) = service.send(call).keyed(key).await {
                 let state = &unanswered.0;
                 state.environment.events.emit(Some(&state.name), What::Unanswered(error));
             }

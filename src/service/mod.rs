@@ -15,6 +15,7 @@ mod handle;
 mod hedge;
 mod inject;
 mod invalidation;
+mod keyed;
 mod load;
 mod measure;
 mod pipeline;
@@ -32,6 +33,7 @@ mod throttling;
 pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};
 pub use handle::Service;
+pub use keyed::Keyed;
 pub use recover::{NoFallback, Recover, Recovered, Recovery};
 pub use rules::{Rule, Rules};
 pub use sending::Sending;
@@ -42,6 +44,7 @@ pub use settings::{
 
 pub(crate) use endpoints::Endpoints;
 pub(crate) use environment::{Environment, Phase, Pulse};
+pub(crate) use guard::BreakerGuard;
 pub(crate) use handle::{Opening, Shared};
 pub(crate) use inject::Injector;
 pub(crate) use seat::{Closed, Occupancy, Request, Seat};

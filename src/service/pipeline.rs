@@ -9,6 +9,7 @@
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
 //!   throttle  where the downstream sheds load: by chance, end here     (throttling.rs)
+//!   key       the key's own breaker and a place of its own, where the call has a key   (keyed.rs)
 //!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
 //!   rate      a token, or a bounded wait for one; given back if the breaker refuses
@@ -38,6 +39,7 @@ use super::{
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
     hedge,
     invalidation::Invalidation,
+    keyed::{KeyHold, KeyPolicies},
     seat::{Dispatch, Served},
 };
 use crate::{
@@ -62,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) context: Option<Context>,
     /// What the call voids when it ends.
     pub(crate) invalidation: Option<Arc<Invalidation>>,
+    /// The policies of the key that the call is made with.
+    pub(crate) key: Option<Arc<KeyPolicies>>,
     /// The endpoints that its attempts went to.
     pub(crate) tried: Tried,
 }
@@ -93,6 +97,7 @@ pub(crate) struct Options {
     pub(crate) priority: Option<Priority>,
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) refresh: bool,
+    pub(crate) key: Option<Arc<KeyPolicies>>,
 }
 
 impl Plan {
@@ -133,6 +138,7 @@ impl Plan {
             priority,
             context,
             invalidation: None,
+            key: options.key.clone(),
             tried: Tried::default(),
         })
     }
@@ -146,6 +152,7 @@ impl Plan {
             priority: call.settings.priority,
             context: None,
             invalidation: None,
+            key: None,
             tried: Tried::default(),
         }
     }
@@ -160,6 +167,7 @@ impl Plan {
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,
+            key: self.key.clone(),
             tried: Tried::default(),
         }
     }
@@ -171,8 +179,8 @@ const RESENDS: u32 = 8;
 /// By how much longer each resend waits than the one before; the first comes at once.
 const RESEND_PAUSE: Duration = Duration::from_millis(1);
 
-/// A call's place among its equals at each of its gates, which count by themselves.
-pub(super) type Ranks = [Option<u64>; 2];
+/// A call's place among its equals at each of its gates and at its key's, which count by themselves.
+pub(super) type Ranks = [Option<u64>; 3];
 
 /// Which attempt of its call one is.
 pub(super) struct Trial<'a> {
@@ -311,6 +319,9 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     let mut admission = Admission::new(state, which, now);
     if counts {
         admission.counts_as(plan.priority);
+    }
+    if let Some(key) = &plan.key {
+        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
     }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {

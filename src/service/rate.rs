@@ -1,4 +1,4 @@
-use std::{ops::Deref, pin::pin, sync::Arc};
+use std::{ops::Deref, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{Either, select};
 use tokio::{
@@ -55,6 +55,20 @@ impl RateGuard {
     pub(crate) fn new(settings: RateSettings) -> Self {
         let tenants = settings.per_tenant.then(Tenants::default);
         Self { shared: Limit::new(&settings), tenants, settings }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.settings.mode
+    }
+
+    /// When there is a token next of the limit that all share, if there is none now.
+    pub(crate) fn next(&self, now: Tick) -> Option<Duration> {
+        self.shared.rate.next(now)
+    }
+
+    /// By when it is as if nothing had ever been taken of it, at the latest.
+    pub(crate) fn rests_at(&self, now: Tick) -> Tick {
+        if self.shared.rate.is_at_rest(now) { now } else { now.after(self.shared.rate.recovery()) }
     }
 
     /// Asks for a token; `None` where none is needed.

@@ -55,6 +55,8 @@ pub(crate) struct Closed {
     pub(crate) until: Tick,
     /// Whether the service failed for good, until a probe says otherwise.
     pub(crate) failed: bool,
+    /// How often in a row it came to this.
+    pub(crate) failures: u32,
     pub(crate) error: OpenError,
 }
 
@@ -218,10 +220,11 @@ impl<D: Downstream> Seat<D> {
 impl Closed {
     fn reason(&self, now: Tick) -> Reason {
         let (retry_after, error) = (self.until.since(now).max(SOON), self.error.clone());
+        let failures = self.failures;
         if self.failed {
-            Reason::ServiceFailed { retry_after, error }
+            Reason::ServiceFailed { failures, retry_after, error }
         } else {
-            Reason::Unavailable { retry_after, error }
+            Reason::Unavailable { failures, retry_after, error }
         }
     }
 }

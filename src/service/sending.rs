@@ -15,6 +15,7 @@ use tracing::Span;
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
     invalidation::{self, Invalidation},
+    keyed::KeyPolicies,
     load::{self, Looked, Stale},
     pipeline::{self, Options, Plan},
     recover::IntoRecovery,
@@ -107,6 +108,11 @@ impl<D: Downstream, C: Call<D>, F> Sending<'_, D, C, F> {
     /// Asks the downstream even if a kept reply is fresh, and keeps the new one.
     pub fn refresh(self) -> Self {
         self.with(|options| options.refresh = true)
+    }
+
+    /// Puts the call under its key's policies too.
+    pub(crate) fn keyed(self, key: Option<Arc<KeyPolicies>>) -> Self {
+        self.with(|options| options.key = key)
     }
 
     fn with(mut self, set: impl FnOnce(&mut Options)) -> Self {
@@ -222,6 +228,11 @@ where
             }
         };
         if let Err(reason) = call.look(plan.priority, plan.started) {
+            return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
+        }
+        if let Some(key) = &plan.key
+            && let Err(reason) = key.look(call, plan.priority, plan.started)
+        {
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         if Handle::try_current().is_err() {

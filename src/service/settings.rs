@@ -10,8 +10,8 @@ use crate::{
     policy::{
         balance::BalanceSettings, breaker::BreakerSettings, budget::BudgetSettings,
         bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings, hedge::HedgeSettings,
-        outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
-        throttle::ThrottleSettings,
+        keys::KeyedSettings, outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings,
+        retry::RetrySettings, throttle::ThrottleSettings,
     },
     units::{ByteSize, duration},
 };
@@ -197,6 +197,8 @@ pub struct ServiceSettings {
     pub connect_timeout: Duration,
     /// What retries may cost, over all calls of the service.
     pub retry_budget: Option<BudgetSettings>,
+    /// What each key has for itself, of calls that are made with one.
+    pub keyed: Option<KeyedSettings>,
     /// How attempts are spread over its endpoints, where it has several.
     pub balance: BalanceSettings,
     /// When one of them is left alone for a while.
@@ -216,6 +218,7 @@ impl Default for ServiceSettings {
             startup: Startup::default(),
             connect_timeout: Duration::from_secs(2),
             retry_budget: Some(BudgetSettings::default()),
+            keyed: Some(KeyedSettings::default()),
             balance: BalanceSettings::default(),
             outlier: Some(OutlierSettings::default()),
             pool: PoolSettings::default(),

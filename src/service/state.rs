@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use super::{
@@ -21,12 +21,13 @@ use super::{
     gate::Gate,
     guard::BreakerGuard,
     inject::Injector,
+    keyed::{KeyPolicies, Keyring},
     rate::RateGuard,
 };
 use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Priority, Reason, Rejected},
-    downstream::{Downstream, EndpointAddress},
+    downstream::{Downstream, EndpointAddress, Failure},
     policy::{budget::RetryBudget, hedge::Hedge, throttle::Throttle, wave::Waves},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
@@ -53,6 +54,8 @@ pub(crate) struct State {
     failed_seats: AtomicUsize,
     /// Gone from the settings.
     removed: AtomicBool,
+    /// The keys that it is called with, once it is.
+    keys: ArcSwapOption<Keyring>,
     table: ArcSwap<Table>,
     /// Held while the table is rebuilt, so that no two do it at once.
     source: Mutex<Arc<SettingsSource>>,
@@ -146,6 +149,7 @@ impl State {
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            keys: ArcSwapOption::empty(),
             table: ArcSwap::from_pointee(Table {
                 settings,
                 defaults,
@@ -212,6 +216,10 @@ impl State {
             table.calls.insert(*identity, Arc::new(call));
         }
         *current = source;
+        let (keyed, breaker) = (table.settings.keyed.as_ref(), table.defaults.breaker.as_ref());
+        if self.keys.load().as_ref().is_some_and(|keys| !keys.is_by(keyed, breaker)) {
+            self.keys.store(None);
+        }
         self.table.store(Arc::new(table));
     }
 
@@ -259,6 +267,28 @@ impl State {
         }
     }
 
+    /// The policies of a key; none where the settings turn them off.
+    pub(crate) fn key(&self, key: &dyn fmt::Display) -> Option<Arc<KeyPolicies>> {
+        if let Some(keys) = &*self.keys.load() {
+            return Some(keys.of(key, &self.environment));
+        }
+        // Held while they are made, so that a reload does not come between.
+        let _source = self.source.lock();
+        let table = self.table();
+        let settings = table.settings.keyed.as_ref()?;
+        let made = self.keys.load_full().unwrap_or_else(|| {
+            let breaker = table.defaults.breaker.as_ref();
+            Arc::new(Keyring::new(settings, breaker, &self.environment))
+        });
+        self.keys.store(Some(Arc::clone(&made)));
+        Some(made.of(key, &self.environment))
+    }
+
+    /// The keys that it was called with, if it was.
+    pub(crate) fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.keys.load_full()
+    }
+
     /// Voids everything of this service that is kept or being loaded.
     pub(crate) fn clear(&self) {
         self.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
@@ -271,11 +301,32 @@ impl State {
 
     /// Sends all who wait at its gates away.
     pub(crate) fn flush(&self) {
-        let table = self.table();
-        let own = table.calls().filter_map(|call| call.gates[1].as_ref());
-        for gate in table.shared.gate.iter().chain(own) {
+        for gate in self.table().gates() {
             gate.flush();
         }
+    }
+
+    /// Tells all breakers how a health check of the service went, and sends away who waits where one opened.
+    pub(crate) fn checked(&self, well: bool, failure: Option<&Failure>) {
+        let table = self.table();
+        let own =
+            table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
+        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+        for guard in table.shared.breaker.iter().chain(own).chain(of_endpoints) {
+            if guard.checked(self, well, failure) {
+                for gate in table.gates() {
+                    gate.flush_of(guard);
+                }
+            }
+        }
+    }
+
+    /// Whether a breaker waits for a health check that is well.
+    pub(crate) fn waits_for_check(&self) -> bool {
+        let table = self.table();
+        let own = table.calls().filter_map(|call| call.breaker.as_ref());
+        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+        table.shared.breaker.iter().chain(own).chain(of_endpoints).any(|guard| guard.waits_for_check())
     }
 
     /// Takes no calls any more: the service is gone from the settings.
@@ -338,6 +389,11 @@ impl Table {
 
     pub(crate) fn calls(&self) -> impl Iterator<Item = &Arc<CallState>> {
         self.calls.values()
+    }
+
+    /// The service's gate, and those of calls that have one of their own.
+    fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
+        self.shared.gate.iter().chain(self.calls().filter_map(|call| call.gates[1].as_ref()))
     }
 
     /// Whether faults are injected into any call.

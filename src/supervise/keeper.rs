@@ -189,7 +189,12 @@ impl<D: Downstream> Keeper<D> {
         if failed && !std::mem::replace(&mut self.failed, true) && self.service.state.failed() {
             self.emit(What::ServiceFailed { error: text, probe_in: wait });
         }
-        self.seat.set(Occupancy::Closed(Closed { until: now.after(wait), failed, error }));
+        self.seat.set(Occupancy::Closed(Closed {
+            until: now.after(wait),
+            failed,
+            failures: self.restarts.in_a_row(),
+            error,
+        }));
         let asked = pin!(self.seat.asked());
         let rested = pin!(sleep(wait));
         match select(asked, rested).await {

@@ -23,6 +23,14 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     deserializer.deserialize_str(Visitor)
 }
 
+/// Writes a duration as whole milliseconds, for machines to read. Its field's name says so: `retry_after_ms`.
+///
+/// # Errors
+/// The serializer's own.
+pub fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A duration that may be turned off. For `#[serde(with = "seawall::units::duration::option")]`.
 pub mod option {
     use super::*;

@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is in force for a key, and where it comes from.
 fn row(runtime: &Runtime, key: &str) -> (String, String) {
-    let explained = runtime.explain("users").expect("it is there");
+    let explained = runtime.explain_settings("users").expect("it is there");
     let row = explained.rows.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
     (row.value, row.origin.to_string())
 }
@@ -152,7 +152,7 @@ fn what_is_wrong_changes_nothing() {
     virtual_time(async || {
         let (runtime, users) = start("", &replies()).await;
         users.send(Ask(1)).await.expect("it answers");
-        let before = runtime.explain("users").expect("there").to_string();
+        let before = runtime.explain_settings("users").expect("there").to_string();
         let generation = runtime.snapshot().config_generation;
         let mut events = runtime.events();
         let set = |path: &str, value: &str| runtime.set(path, value).because("a test");
@@ -172,7 +172,7 @@ fn what_is_wrong_changes_nothing() {
             assert!(matches!(set, Err(OverrideError::Lasting(_))), "{lasting:?}");
         }
         assert!(matches!(runtime.set("users.timeout", "1s").because(" \n"), Err(OverrideError::NoReason)));
-        assert_eq!(runtime.explain("users").expect("there").to_string(), before);
+        assert_eq!(runtime.explain_settings("users").expect("there").to_string(), before);
         assert_eq!(runtime.snapshot().config_generation, generation);
         assert_eq!((runtime.overrides(), told(&mut events)), (vec![], vec![]));
         end(runtime).await;

@@ -65,7 +65,7 @@ fn what_did_not_change_keeps_its_pool_and_state() {
         let breaker = snapshot.services[0].breaker.expect("it has one");
         assert_eq!((breaker.calls, breaker.failures), (3, 2));
         assert_eq!(behaviour.opened(), 1);
-        let explained = runtime.explain("users").expect("there").to_string();
+        let explained = runtime.explain_settings("users").expect("there").to_string();
         assert!(explained.contains("timeout = \"7s\""), "{explained}");
         end(runtime).await;
     });

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::{USERS, refused, users_refused};
+use crate::support::{USERS, explained, refused, users_refused};
 
 #[test]
 fn timeout_over_its_cap() {
@@ -137,6 +137,28 @@ fn health_and_restart() {
         error: restart.backoff = 1m is longer than restart.backoff_max = 30s
           --> settings:6:13: services.users.restart.backoff
         "#);
+}
+
+#[test]
+fn health_gate_without_checks() {
+    let settings = "breaker = { health_gate = true }\nhealth.interval = \"0s\"\n[services.users.calls.Read]\nbreaker.ramp = \"1s\"";
+    assert_snapshot!(users_refused(settings), @"
+        the settings have an error
+        error: breaker.health_gate waits for a health check that is well, and health.interval = 0s says that there is none: once open it would never close; set health.interval, for example to 5s
+          --> settings:5:13: services.users.breaker.health_gate
+        ");
+}
+
+#[test]
+fn what_is_allowed_and_hardly_meant_is_a_warning() {
+    let settings = "timeout = \"20s\"\n[services.users.calls.Read]\nattempt_timeout = \"5s\"\n\
+                    [services.users.calls.Write]\nbreaker.half_open_timeout = \"1s\"";
+    assert_snapshot!(explained(settings, &["warning", "-->"]), @"
+        warning: a probe is given up after half_open_timeout = 10s, though it may take 20s: one that succeeds later closes nothing, and another is sent beside it; raise it to that at least
+          --> settings:1:11: services.users.breaker.half_open_timeout
+        warning: a probe is given up after half_open_timeout = 1s, though it may take 20s: one that succeeds later closes nothing, and another is sent beside it; raise it to that at least
+          --> settings:9:9: services.users.calls.Write.breaker.half_open_timeout
+        ");
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn whole_service() {
         services.users.breaker.error_threshold = "50%"  # built-in default
         services.users.breaker.half_open_calls = 1  # built-in default
         services.users.breaker.half_open_timeout = "10s"  # built-in default
+        services.users.breaker.health_gate = false  # built-in default
         services.users.breaker.minimum_calls = 10  # built-in default
         services.users.breaker.mode = "enforce"  # built-in default
         services.users.breaker.ramp = "10s"  # built-in default
@@ -64,6 +65,11 @@ fn whole_service() {
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default
         services.users.hedge = false  # built-in default
+        services.users.keyed.breaker = true  # built-in default
+        services.users.keyed.bulkhead = false  # built-in default
+        services.users.keyed.idle = "10m"  # built-in default
+        services.users.keyed.max = 1024  # built-in default
+        services.users.keyed.rate = false  # built-in default
         services.users.kind = "vault"  # settings:2:1
         services.users.labels = {}  # built-in default
         services.users.limits = false  # built-in default
@@ -122,6 +128,8 @@ fn what_is_off_is_shown_too() {
         services.users.classify.failure = []  # built-in default
         services.users.classify.ignore = []  # built-in default
         services.users.classify.overload = []  # built-in default
+        services.users.keyed.breaker = true  # built-in default
+        services.users.keyed.rate = false  # built-in default
         services.users.rate = false  # built-in default
         "#);
 }

@@ -166,7 +166,8 @@ fn a_secret_is_overridden_by_another_reference() {
         let set = runtime.set("users.token", home).because("a test").expect("it is one");
         assert_eq!(set.value, "{ env = \"HOME\" }");
         runtime.set("users.url", "https://me:hunter2@users.internal").because("a test").expect("it is text");
-        let shown = format!("{:?}{}", runtime.overrides(), runtime.explain("users").expect("it is there"));
+        let shown =
+            format!("{:?}{}", runtime.overrides(), runtime.explain_settings("users").expect("it is there"));
         assert!(!shown.contains("hunter2"), "{shown}");
     });
 }
@@ -203,7 +204,7 @@ fn texts_are_cut_and_keep_to_their_line() {
         let set = runtime.set("users.timeout", "1s").by("me\nthere").because(&"long\t".repeat(100));
         let set = set.expect("it is right");
         assert_eq!((set.by.as_str(), set.because.len()), ("me there", 200));
-        assert!(!runtime.explain("users").expect("there").to_string().contains('\t'));
+        assert!(!runtime.explain_settings("users").expect("there").to_string().contains('\t'));
         let json = serde_json::to_value(runtime.overrides()).expect("it can be written");
         let until = json[0]["until"].as_str().expect("it is text");
         assert!(until.ends_with('Z') && until.contains('T'), "{until}");
@@ -239,7 +240,7 @@ fn explain_tells_an_override_and_what_it_beat() {
         set("users.timeout", toml::Value::from("1s"));
         set("users.breaker", toml::Value::from(false));
         set("users.calls.Write.priority", toml::Value::from("low"));
-        let mut rows = runtime.explain("users").expect("it is there");
+        let mut rows = runtime.explain_settings("users").expect("it is there");
         rows.rows.retain(|row| row.origin.to_string().starts_with("override"));
         let until = |text: &str| {
             let (before, rest) = text.split_once(", until ").expect("it has an end");

@@ -62,7 +62,7 @@ pub(crate) fn explained(settings: &str, keys: &[&str]) -> String {
     let explanation = virtual_time(async move || {
         let started = builder.parse(settings).expect("it is TOML").start().await;
         let runtime = started.unwrap_or_else(|error| panic!("{error}"));
-        runtime.explain("users").expect("it is there").to_string()
+        runtime.explain_settings("users").expect("it is there").to_string()
     });
     let wanted = |line: &&str| keys.iter().any(|key| line.contains(key));
     explanation.lines().filter(wanted).map(|line| format!("{line}\n")).collect()

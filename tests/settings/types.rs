@@ -114,7 +114,7 @@ fn text_for_a_number_is_not_read_as_one() {
 fn true_for_a_table() {
     assert_snapshot!(users_refused("breaker = true\npool = true\nlimits = true"), @r#"
         the settings have 3 errors
-        error: found true; wanted a table with mode, scope, window, buckets, minimum_calls, error_threshold, consecutive_failures, slow_call, reset_timeout, reset_growth, reset_max, reset_jitter, half_open_calls, half_open_timeout, ramp, warm_up; `false` turns it off
+        error: found true; wanted a table with mode, scope, window, buckets, minimum_calls, error_threshold, consecutive_failures, slow_call, reset_timeout, reset_growth, reset_max, reset_jitter, half_open_calls, half_open_timeout, ramp, health_gate, warm_up; `false` turns it off
           --> settings:5:1: services.users.breaker
         error: found true; wanted a table with max, max_idle, min_idle, idle_timeout, acquire_timeout, lifetime, connect_concurrency, shards
           --> settings:6:1: services.users.pool

@@ -72,7 +72,7 @@ mod tests {
             .start()
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        let rows = runtime.explain("users").expect("it is there").rows;
+        let rows = runtime.explain_settings("users").expect("it is there").rows;
         runtime.drain().await;
         rows.into_iter()
             .filter_map(|row| {

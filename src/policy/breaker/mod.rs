@@ -16,25 +16,28 @@
 //! be sent home by all that had waited. Up to `minimum_calls` in each tenth of the ramp always pass, so that a quiet
 //! service does not notice.
 //!
+//! A downstream that moved (a failover, a shard that died) has done nothing wrong, unless it goes on moving: see
+//! [`LONGEST_MOVE`]. And where the service is checked from time to time, the breaker hears of that too: see
+//! [`checked`](Breaker::checked).
+//!
 //! In the closed state an attempt costs two loads to admit, and one addition to record; the sum over the window is taken
 //! only while there was a failure or a slow call in it.
 
+mod health;
+mod moving;
 mod ramp;
 mod report;
 mod settings;
 mod word;
 
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-
+pub use moving::LONGEST_MOVE;
 pub use report::{BreakerSnapshot, Cause, Rejected, State, Transition};
 pub use settings::{BreakerScope, BreakerSettings, SlowCall};
 
 use self::{
+    moving::Moving,
     ramp::Ramp,
     word::{MOST_PROBES, Word},
 };
@@ -42,7 +45,13 @@ use super::{
     blame::Verdict,
     window::{Totals, Window, WindowSize},
 };
-use crate::units::Tick;
+use crate::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    units::Tick,
+};
 
 /// A circuit breaker.
 #[derive(Debug)]
@@ -58,6 +67,7 @@ pub struct Breaker {
     /// When the probes are given up that are under way. Moved on before each is let through.
     overdue: AtomicU64,
     ramp: Ramp,
+    moving: Moving,
     rejected: AtomicU64,
     created: Tick,
     history: Mutex<History>,
@@ -96,6 +106,7 @@ impl Breaker {
             until: AtomicU64::new(0),
             overdue: AtomicU64::new(0),
             ramp: Ramp::default(),
+            moving: Moving::default(),
             rejected: AtomicU64::new(0),
             created: now,
             history: Mutex::new(History {
@@ -120,12 +131,16 @@ impl Breaker {
 
     /// The same, without a word of refusal that would count.
     pub fn refuses(&self, now: Tick) -> bool {
-        let word = self.word();
+        self.refusing(self.word(), now).is_some()
+    }
+
+    /// The state, if it refuses.
+    fn refusing(&self, word: Word, now: Tick) -> Option<State> {
         match word.state() {
-            State::Closed | State::Disabled => false,
-            State::Open => !self.is_due(now),
-            State::HalfOpen => !self.has_slot(word) && !self.is_overdue(now),
-            State::ForcedOpen => true,
+            State::Closed | State::Disabled => None,
+            State::Open if self.may_probe(now) => None,
+            State::HalfOpen if self.has_slot(word) || self.is_overdue(now) => None,
+            state => Some(state),
         }
     }
 
@@ -161,7 +176,9 @@ impl Breaker {
             let word = self.word();
             let generation = word.generation();
             match word.state() {
-                State::Closed | State::Disabled => return Ok((Permit { generation, probe: false }, None)),
+                State::Closed | State::Disabled => {
+                    return Ok((Permit { generation, probe: false }, None));
+                }
                 State::HalfOpen if self.has_slot(word) => {
                     self.put_off(now);
                     if self.swap(word, word.probe_began()) {
@@ -169,12 +186,8 @@ impl Breaker {
                     }
                 }
                 // Open => HalfOpen
-                State::Open if self.is_due(now) => {
-                    let mut history = self.history.lock();
-                    self.put_off(now);
-                    if self.turn(generation, State::HalfOpen, 1) {
-                        let change =
-                            self.changed(&mut history, word, State::HalfOpen, Cause::ResetTimeout, now);
+                State::Open if self.may_probe(now) => {
+                    if let Some(change) = self.half_open(word, Cause::ResetTimeout, 1, now) {
                         return Ok((Permit { generation: generation + 1, probe: true }, Some(change)));
                     }
                 }
@@ -208,6 +221,14 @@ impl Breaker {
         if word.generation() != permit.generation {
             return None;
         }
+        let verdict = match verdict {
+            Verdict::Moved => self.moving.judge(now),
+            Verdict::Success => {
+                self.moving.end();
+                verdict
+            }
+            verdict => verdict,
+        };
         if permit.probe {
             return self.record_probe(&permit, verdict, slow, now);
         }
@@ -222,7 +243,7 @@ impl Breaker {
             self.consecutive.store(0, Ordering::Relaxed);
         }
         if failed || slow {
-            self.trouble.store(now.as_nanos().max(1), Ordering::Relaxed);
+            self.trouble.fetch_max(now.as_nanos().max(1), Ordering::Relaxed);
         }
         if !self.is_in_trouble(now) {
             return None;
@@ -250,7 +271,7 @@ impl Breaker {
                 Verdict::Success if word.succeeded() + 1 >= self.half_open_calls() => {
                     return self.close(permit.generation, now);
                 }
-                Verdict::Success | Verdict::Neutral => {
+                Verdict::Success | Verdict::Neutral | Verdict::Moved => {
                     if self.swap(word, word.probe_ended(verdict == Verdict::Success)) {
                         return None;
                     }
@@ -299,6 +320,27 @@ impl Breaker {
         Some(change)
     }
 
+    /// Its state.
+    pub fn state(&self) -> State {
+        self.word().state()
+    }
+
+    /// How many attempts failed in a row, up to now.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.consecutive.load(Ordering::Relaxed)
+    }
+
+    /// Until when it refuses some calls at least; the end of time where nobody knows.
+    pub fn refuses_until(&self) -> Option<Tick> {
+        match self.state() {
+            State::Closed | State::Disabled => None,
+            State::Open if self.settings.health_gate => Some(Tick::from_nanos(u64::MAX)),
+            State::Open => Some(self.due()),
+            State::HalfOpen => Some(Tick::from_nanos(self.overdue.load(Ordering::Acquire))),
+            State::ForcedOpen => Some(Tick::from_nanos(u64::MAX)),
+        }
+    }
+
     /// The breaker as it is now.
     pub fn snapshot(&self, now: Tick) -> BreakerSnapshot {
         let history = self.history.lock();
@@ -312,6 +354,8 @@ impl Breaker {
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
             consecutive_failures: self.consecutive.load(Ordering::Relaxed),
+            ramp_ms: self.ramp.left(now).as_millis() as u64,
+            moving_ms: self.moving.lasts(now).as_millis() as u64,
             generation: word.generation(),
             open_count: history.count,
             rejected: self.rejected.load(Ordering::Relaxed),
@@ -329,7 +373,7 @@ impl Breaker {
 
     fn should_open(&self, now: Tick) -> Option<(Cause, Totals)> {
         let settings = &self.settings;
-        if now.since(self.created) < settings.warm_up {
+        if self.is_warming_up(now) {
             return None;
         }
         let totals = self.window.totals(now);
@@ -347,6 +391,10 @@ impl Breaker {
         (totals.slow > 0 && totals.slow_ratio() >= slow.threshold.get()).then_some((Cause::SlowCalls, totals))
     }
 
+    fn is_warming_up(&self, now: Tick) -> bool {
+        now.since(self.created) < self.settings.warm_up
+    }
+
     /// Whether there may be a failure or a slow call in the window.
     fn is_in_trouble(&self, now: Tick) -> bool {
         let last = self.trouble.load(Ordering::Relaxed);
@@ -355,6 +403,14 @@ impl Breaker {
                 WindowSize::Time(length) => now.since(Tick::from_nanos(last)) <= length,
                 WindowSize::Calls(_) => true,
             }
+    }
+
+    /// Opens it half, with so many probes under way, unless another was quicker.
+    fn half_open(&self, before: Word, cause: Cause, under_way: u64, now: Tick) -> Option<Transition> {
+        let mut history = self.history.lock();
+        self.put_off(now);
+        self.turn(before.generation(), State::HalfOpen, under_way)
+            .then(|| self.changed(&mut history, before, State::HalfOpen, cause, now))
     }
 
     /// Opens it, unless `generation` is over.
@@ -393,6 +449,7 @@ impl Breaker {
         self.window.clear();
         self.consecutive.store(0, Ordering::Relaxed);
         self.trouble.store(0, Ordering::Relaxed);
+        self.moving.end();
     }
 
     /// Changes the state, with the history locked; `false` if `generation` is over. Only probes come and go meanwhile.
@@ -418,10 +475,6 @@ impl Breaker {
     fn changed(&self, history: &mut History, before: Word, to: State, cause: Cause, now: Tick) -> Transition {
         let since = std::mem::replace(&mut history.since, now);
         let History { totals, count, .. } = *history;
-        let threshold = match (cause, &self.settings.slow_call) {
-            (Cause::SlowCalls, Some(slow)) => slow.threshold,
-            _ => self.settings.error_threshold,
-        };
         Transition {
             from: before.state(),
             to,
@@ -431,11 +484,19 @@ impl Breaker {
             failures: totals.failures,
             slow: totals.slow,
             error_ratio: totals.error_ratio(),
-            threshold: threshold.get(),
+            threshold: self.threshold(cause),
             retry_after: if to == State::Open { self.due().since(now) } else { Duration::ZERO },
             lasted: now.since(since),
             rejected: self.rejected.load(Ordering::Relaxed),
             open_count: count,
+        }
+    }
+
+    /// The share that opens it for this cause.
+    fn threshold(&self, cause: Cause) -> f64 {
+        match (cause, &self.settings.slow_call) {
+            (Cause::SlowCalls, Some(slow)) => slow.threshold.get(),
+            _ => self.settings.error_threshold.get(),
         }
     }
 
@@ -451,7 +512,7 @@ impl Breaker {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let share = (z ^ (z >> 31)) as f64 / u64::MAX as f64;
-        Duration::from_secs_f64(grown * (1.0 + settings.reset_jitter.get() * (share - 0.5)))
+        Duration::from_secs_f64(grown * (1.0 + settings.reset_jitter.get() * (2.0 * share - 1.0)))
     }
 
     fn half_open_calls(&self) -> u64 {
@@ -483,15 +544,35 @@ impl Breaker {
     #[cold]
     fn refuse(&self, state: State, now: Tick) -> Rejected {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.account(state, now)
+    }
+
+    /// Why an attempt would be refused now, if it would be. Takes nothing, and counts nothing.
+    pub fn explain(&self, now: Tick) -> Option<Rejected> {
+        self.refusing(self.word(), now).map(|state| self.account(state, now))
+    }
+
+    fn account(&self, state: State, now: Tick) -> Rejected {
         let history = self.history.lock();
         let retry_after = match state {
             State::Open => self.due().since(now),
             State::HalfOpen => Tick::from_nanos(self.overdue.load(Ordering::Acquire)).since(now),
             _ => Duration::ZERO,
         };
-        let History { since, totals, cause, .. } = *history;
-        let Totals { calls, failures, .. } = totals;
-        Rejected { state, retry_after, since: now.since(since), calls, failures, cause }
+        let History { since, totals, cause, count, .. } = *history;
+        let Totals { calls, failures, slow } = totals;
+        Rejected {
+            state,
+            retry_after,
+            since: now.since(since),
+            calls,
+            failures,
+            slow,
+            threshold: self.threshold(cause),
+            cause,
+            open_count: count,
+            health_gate: self.settings.health_gate,
+        }
     }
 
     fn word(&self) -> Word {

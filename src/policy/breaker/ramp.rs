@@ -1,9 +1,9 @@
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::units::Tick;
+use crate::{
+    sync::atomic::{AtomicU64, Ordering},
+    units::Tick,
+};
 
 /// What is let through in the time after closing: of a trickle all, of a flood a share that grows from a tenth to all.
 ///
@@ -24,6 +24,11 @@ impl Ramp {
 
     pub(super) fn end(&self) {
         self.until.store(0, Ordering::Relaxed);
+    }
+
+    /// How long it still lasts.
+    pub(super) fn left(&self, now: Tick) -> Duration {
+        Tick::from_nanos(self.until.load(Ordering::Relaxed)).since(now)
     }
 
     /// Whether a call passes. Up to `trickle` in each tenth always do, and one at least.

@@ -32,11 +32,11 @@ pub struct BreakerSettings {
     pub reset_timeout: Duration,
     /// What that time grows by with each failed probe. Default 2.
     pub reset_growth: f64,
-    /// How long it stays open at most, before the jitter. Default 60 s.
+    /// How long it stays open at most, before the jitter is added. Default 60 s.
     #[serde(with = "duration")]
     pub reset_max: Duration,
     /// How far that time is spread at random around what it would be, so that a fleet does not probe in step. Default
-    /// 10 %: from 5 % less to 5 % more.
+    /// 10 %: from 10 % less to 10 % more, as the randomization factor of resilience4j and Google's backoff has it.
     pub reset_jitter: Ratio,
     /// Probes that must succeed to close it, and that are let through at once. Default 1.
     pub half_open_calls: u32,
@@ -46,6 +46,8 @@ pub struct BreakerSettings {
     /// How long after closing only a growing share of a flood is let through. Default 10 s.
     #[serde(with = "duration")]
     pub ramp: Duration,
+    /// Whether it leaves open only by a health check of the service that is well, whatever the reset time. Default no.
+    pub health_gate: bool,
     /// How long after the start it does not open. Default 0 s.
     #[serde(with = "duration")]
     pub warm_up: Duration,
@@ -69,6 +71,7 @@ impl Default for BreakerSettings {
             half_open_calls: 1,
             half_open_timeout: Duration::from_secs(10),
             ramp: Duration::from_secs(10),
+            health_gate: false,
             warm_up: Duration::ZERO,
         }
     }

@@ -21,14 +21,14 @@ mod codel;
 mod queue;
 mod settings;
 
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 use queue::Queue;
 pub use settings::{BulkheadSettings, CodelSettings};
 

@@ -9,15 +9,15 @@
 
 mod tenants;
 
-use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
-use crate::units::{Tick, duration};
+use crate::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    units::{Tick, duration},
+};
 
 pub use tenants::{MOST_TENANTS, Tenants};
 
@@ -140,6 +140,12 @@ impl Rate {
     pub fn give_back(&self) {
         // Each that was taken moved this on by as much at least.
         self.due.fetch_sub(self.interval, Ordering::Relaxed);
+    }
+
+    /// When there is a token next, if there is none now. Takes nothing.
+    pub fn next(&self, now: Tick) -> Option<Duration> {
+        let wait = self.wait(self.due.load(Ordering::Relaxed), now.as_nanos());
+        (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
     /// Whether it is as if nothing had ever been taken of it, and nobody waits.

@@ -1,9 +1,8 @@
-use std::sync::{
+use super::Totals;
+use crate::sync::{
     OnceLock,
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
-
-use super::Totals;
 
 /// The outcomes of the last calls: a ring in which each new one replaces the oldest, and corrects the totals by the
 /// difference.

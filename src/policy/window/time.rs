@@ -1,13 +1,14 @@
-use std::{
+use std::time::Duration;
+
+use super::Totals;
+use crate::{
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
+        thread_number,
     },
-    time::Duration,
+    units::Tick,
 };
-
-use super::Totals;
-use crate::units::Tick;
 
 /// The outcomes of the last seconds, in a ring of buckets. The newest bucket fills while the oldest has left: the window
 /// reaches back between its length less one bucket's, and its length.
@@ -25,7 +26,33 @@ pub struct TimeWindow {
     width: u64,
     length: u32,
     /// Made by the first outcome: most of many services are idle.
-    buckets: OnceLock<Box<[Bucket]>>,
+    first: OnceLock<Stripe>,
+    /// Made when two threads are first in each other's way.
+    others: OnceLock<Box<[Stripe]>>,
+}
+
+/// A ring of its own, for some of the threads: the window is the sum of all. Of two threads that count into one word each
+/// waits for the other's cache line, which costs five times what counting does (62 to 110 ns a call, and 13 alone).
+#[derive(Debug)]
+struct Stripe(Box<[Line]>);
+
+/// Two cache lines, as many processors fetch them, so that no two stripes share one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Line([Bucket; ON_LINE]);
+
+const ON_LINE: usize = 8;
+const STRIPES: usize = 8;
+
+impl Stripe {
+    fn new(buckets: u32) -> Self {
+        Self((0..(buckets as usize).div_ceil(ON_LINE)).map(|_| Line::default()).collect())
+    }
+
+    fn at(&self, place: u64) -> &Bucket {
+        let place = place as usize;
+        &self.0[place / ON_LINE].0[place % ON_LINE]
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,13 +73,38 @@ impl TimeWindow {
     pub(super) fn new(length: Duration, buckets: u32) -> Self {
         let buckets = buckets.clamp(1, 1000);
         let width = (length.as_nanos() / u128::from(buckets)).clamp(1, u128::from(u64::MAX)) as u64;
-        Self { width, length: buckets, buckets: OnceLock::new() }
+        Self { width, length: buckets, first: OnceLock::new(), others: OnceLock::new() }
+    }
+
+    /// The stripe that this thread counts into.
+    fn stripe(&self) -> &Stripe {
+        let number = match self.others.get() {
+            None => 0,
+            Some(_) => thread_number() % STRIPES,
+        };
+        match (number, self.others.get()) {
+            (1.., Some(others)) => &others[number - 1],
+            _ => self.first.get_or_init(|| Stripe::new(self.length)),
+        }
+    }
+
+    #[cold]
+    fn widen(&self) {
+        self.others.get_or_init(|| (1..STRIPES).map(|_| Stripe::new(self.length)).collect());
+    }
+
+    fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        self.first.get().into_iter().chain(self.others.get().into_iter().flatten())
+    }
+
+    /// Where a period falls on the ring.
+    fn place(&self, period: u64) -> u64 {
+        period % u64::from(self.length)
     }
 
     pub(super) fn record(&self, failed: bool, slow: bool, now: Tick) {
         let period = now.as_nanos() / self.width;
-        let buckets = self.buckets.get_or_init(|| (0..self.length).map(|_| Bucket::default()).collect());
-        let bucket = &buckets[(period % buckets.len() as u64) as usize];
+        let bucket = self.stripe().at(self.place(period));
         if is_full(of_period(bucket.counts.load(Ordering::Relaxed), period)) {
             // Before the others, and perhaps by two threads: for a moment too few are slow, never too many.
             let halve = |word| {
@@ -88,6 +140,7 @@ impl TimeWindow {
                 Ok(_) => return,
                 Err(now) => current = now,
             }
+            self.widen();
         }
     }
 
@@ -101,21 +154,22 @@ impl TimeWindow {
 
     pub(super) fn totals(&self, now: Tick) -> Totals {
         let mut totals = Totals::default();
-        let Some(buckets) = self.buckets.get() else { return totals };
         let newest = now.as_nanos() / self.width;
-        let oldest = (newest + 1).saturating_sub(buckets.len() as u64);
-        for period in oldest..=newest {
-            let bucket = &buckets[(period % buckets.len() as u64) as usize];
-            let counts = of_period(bucket.counts.load(Ordering::Relaxed), period);
-            totals.calls += counts & MASK;
-            totals.failures += (counts >> BITS) & MASK;
-            totals.slow += of_period(bucket.slow.load(Ordering::Relaxed), period) & MASK;
+        let oldest = (newest + 1).saturating_sub(u64::from(self.length));
+        for stripe in self.stripes() {
+            for period in oldest..=newest {
+                let bucket = stripe.at(self.place(period));
+                let counts = of_period(bucket.counts.load(Ordering::Relaxed), period);
+                totals.calls += counts & MASK;
+                totals.failures += (counts >> BITS) & MASK;
+                totals.slow += of_period(bucket.slow.load(Ordering::Relaxed), period) & MASK;
+            }
         }
         totals
     }
 
     pub(super) fn clear(&self) {
-        for bucket in self.buckets.get().into_iter().flatten() {
+        for bucket in self.stripes().flat_map(|stripe| stripe.0.iter()).flat_map(|line| &line.0) {
             bucket.counts.store(0, Ordering::Relaxed);
             bucket.slow.store(0, Ordering::Relaxed);
         }
@@ -150,7 +204,7 @@ mod tests {
     fn a_full_bucket_keeps_its_shares_and_goes_on_counting() {
         let window = TimeWindow::new(Duration::from_secs(600), 10);
         window.record(false, false, Tick::ZERO);
-        let bucket = &window.buckets.get().expect("the first outcome made them")[0];
+        let bucket = window.first.get().expect("the first outcome made it").at(0);
         bucket.counts.store(stamp(0) | MASK | ((MASK / 10) << BITS), Ordering::Relaxed);
         bucket.slow.store(stamp(0) | (MASK / 4), Ordering::Relaxed);
         window.record(false, false, Tick::ZERO);
