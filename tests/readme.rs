@@ -62,8 +62,6 @@ fn defaults() -> BTreeMap<String, String> {
     let of_runtime = toml::Table::try_from(RuntimeSettings::default()).expect("it is a table");
     of_service
         .chain(of_runtime.into_iter().map(|(name, value)| (format!("runtime.{name}"), value.to_string())))
-        // It is read, and no kind keeps connections that nobody asked for yet.
-        .filter(|(name, _)| name != "pool.min_idle")
         // What this test itself says.
         .map(|(name, value)| match name.as_str() {
             "kind" => (name, "required".to_owned()),

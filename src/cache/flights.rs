@@ -73,38 +73,38 @@ impl Flights {
         Joined::Lead(flight)
     }
 
-    /// Ends a flight: whoever comes now starts a new one. `store` keeps the reply, unless its key was invalidated
-    /// meanwhile; both under one lock, so that no invalidation falls between the question and the storing.
-    pub(crate) fn land(
+    /// Ends a flight: whoever comes now starts a new one. `store` keeps the outcome, unless its key was invalidated
+    /// meanwhile, or a newer load took its place; both under one lock, so that no invalidation falls between the question and the storing. What `store`
+    /// gives back (the replies that had to go) is dropped when the lock is free: a reply's own `Drop` may call again.
+    pub(crate) fn land<T>(
         &self,
         key: &[u8],
         flight: &Arc<Flight>,
         outcome: Result<Entry, CallError>,
-        store: impl FnOnce(&Entry),
+        store: impl FnOnce(&Result<Entry, CallError>) -> T,
     ) {
-        {
+        let displaced = {
             let mut by_key = self.by_key.lock();
-            if by_key.get(key).is_some_and(|current| Arc::ptr_eq(current, flight)) {
+            let is_newest = by_key.get(key).is_some_and(|current| Arc::ptr_eq(current, flight));
+            if is_newest {
                 by_key.remove(key);
             }
-            if let Ok(entry) = &outcome
-                && !flight.is_outdated()
-            {
-                store(entry);
-            }
-        }
+            (is_newest && !flight.is_outdated()).then(|| store(&outcome))
+        };
         // It lands once, from one place.
         let _ = flight.outcome.set(outcome);
         flight.landed.notify_waiters();
+        drop(displaced);
     }
 
-    /// Runs `forget`, and keeps the load of `key` that is under way, if any, from being stored after it.
-    pub(crate) fn outdate(&self, key: &[u8], forget: impl FnOnce()) {
+    /// Runs `forget`, and keeps the load of `key` that is under way, if any, from being stored after it. What was
+    /// forgotten is the caller's to drop, when the lock is free.
+    pub(crate) fn outdate<T>(&self, key: &[u8], forget: impl FnOnce() -> T) -> T {
         let by_key = self.by_key.lock();
         if let Some(flight) = by_key.get(key) {
             flight.outdated.store(true, Ordering::Release);
         }
-        forget();
+        forget()
     }
 
     /// Loads under way.

@@ -20,23 +20,37 @@ pub(crate) struct Entry {
     pub(crate) loaded: Generation,
     pub(crate) tags: Option<Arc<[u64]>>,
     pub(crate) bytes: u64,
+    /// Whether it says "there is none".
+    pub(crate) negative: bool,
 }
 
 /// The memory tier: one for the process, whatever the number of services, bounded by bytes.
+///
+/// Replies that say "there is none" have a part of their own: there are more names of nothing than of something, and who
+/// tries them all must not push out what is there.
 pub(crate) struct Memory {
-    entries: Cache<Box<[u8]>, Entry, ByBytes, Seeded, Evictions>,
-    evictions: Evictions,
+    entries: Part,
+    negative: Part,
+    evictions: AtomicU64,
 }
 
-/// Counts the replies that had to make room.
-#[derive(Clone, Default)]
-struct Evictions(Arc<AtomicU64>);
+type Part = Cache<Box<[u8]>, Entry, ByBytes, Seeded, HandOut>;
 
-impl Lifecycle<Box<[u8]>, Entry> for Evictions {
-    type RequestState = ();
+/// What share of the bytes is for replies that say "there is none": one in so many.
+const NEGATIVE: u64 = 16;
 
-    fn on_evict(&self, (): &mut (), _: Box<[u8]>, _: Entry) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+/// What had to go, for its key's new reply or to make room: a reply's `Drop` is its user's code, and runs under no lock.
+pub(crate) type Displaced = Vec<(Box<[u8]>, Entry)>;
+
+/// Hands out what has to go, in place of dropping it under the cache's lock.
+#[derive(Clone)]
+struct HandOut;
+
+impl Lifecycle<Box<[u8]>, Entry> for HandOut {
+    type RequestState = Displaced;
+
+    fn on_evict(&self, displaced: &mut Displaced, key: Box<[u8]>, entry: Entry) {
+        displaced.push((key, entry));
     }
 }
 
@@ -58,11 +72,15 @@ impl Weighter<Box<[u8]>, Entry> for ByBytes {
 impl Memory {
     /// A tier of at most `capacity`. `seed` keeps strangers from choosing keys that collide.
     pub(crate) fn new(capacity: ByteSize, seed: u64) -> Self {
-        let typical = usize::try_from(capacity.get() / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
-        let evictions = Evictions::default();
+        let part = |capacity: u64| {
+            let typical = usize::try_from(capacity / TYPICAL).unwrap_or(usize::MAX).clamp(64, 1 << 20);
+            Cache::with(typical, capacity, ByBytes, Seeded(seed), HandOut)
+        };
+        let negative = capacity.get() / NEGATIVE;
         Self {
-            entries: Cache::with(typical, capacity.get(), ByBytes, Seeded(seed), evictions.clone()),
-            evictions,
+            entries: part(capacity.get() - negative),
+            negative: part(negative),
+            evictions: AtomicU64::new(0),
         }
     }
 
@@ -70,32 +88,48 @@ impl Memory {
         self.entries.get(key)
     }
 
-    pub(crate) fn insert(&self, key: Box<[u8]>, entry: Entry) {
-        self.entries.insert(key, entry);
+    /// The reply that says "there is none", if that is known.
+    pub(crate) fn get_negative(&self, key: &[u8]) -> Option<Entry> {
+        self.negative.get(key)
     }
 
-    pub(crate) fn remove(&self, key: &[u8]) {
-        self.entries.remove(key);
+    #[must_use = "what had to go is to be dropped where no lock is held"]
+    pub(crate) fn insert(&self, key: &[u8], entry: Entry) -> Displaced {
+        let (part, other) = match entry.negative {
+            true => (&self.negative, &self.entries),
+            false => (&self.entries, &self.negative),
+        };
+        let mut displaced: Displaced = other.remove(key).into_iter().collect();
+        part.insert_with_lifecycle(key.into(), entry, &mut displaced);
+        // What its own key held before made no room.
+        let evicted = displaced.iter().filter(|(other, _)| **other != *key).count();
+        self.evictions.fetch_add(evicted as u64, Ordering::Relaxed);
+        displaced
+    }
+
+    #[must_use = "what had to go is to be dropped where no lock is held"]
+    pub(crate) fn remove(&self, key: &[u8]) -> Displaced {
+        self.entries.remove(key).into_iter().chain(self.negative.remove(key)).collect()
     }
 
     /// Replies that had to make room for others so far.
     pub(crate) fn evictions(&self) -> u64 {
-        self.evictions.0.load(Ordering::Relaxed)
+        self.evictions.load(Ordering::Relaxed)
     }
 
     /// Bytes held, as far as they are known.
     pub(crate) fn bytes(&self) -> u64 {
-        self.entries.weight()
+        self.entries.weight() + self.negative.weight()
     }
 
     /// Bytes allowed.
     pub(crate) fn capacity(&self) -> u64 {
-        self.entries.capacity()
+        self.entries.capacity() + self.negative.capacity()
     }
 
     /// Replies held.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.negative.len()
     }
 }
 

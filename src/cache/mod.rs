@@ -12,4 +12,4 @@ mod memory;
 pub(crate) use flights::{Flight, Flights, Joined};
 pub(crate) use generations::{Generation, Generations};
 pub(crate) use key::{Partition, with_key};
-pub(crate) use memory::{Entry, Memory};
+pub(crate) use memory::{Displaced, Entry, Memory};

@@ -82,7 +82,7 @@ impl Attempt {
         self.call
     }
 
-    /// 1 for the first try, 2 for the first retry.
+    /// 1 for the first try, and one more for each hedge and each retry.
     pub fn number(&self) -> u32 {
         self.number
     }

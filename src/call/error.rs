@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     downstream::{Blame, Failure, OpenError, Reached, Stage},
-    policy::breaker,
+    policy::{breaker, throttle::Throttled},
     units::duration,
 };
 
@@ -62,6 +62,8 @@ pub enum Reason {
         #[serde(rename = "retry_after_ms", serialize_with = "duration::millis")]
         retry_after: Duration,
     },
+    /// The downstream sheds load, and the call was among those that are not sent to it.
+    Throttled(Throttled),
     /// The settings have it refused on purpose: `faults.reject`.
     Injected,
     /// The caller's deadline had passed before anything was sent.
@@ -184,6 +186,7 @@ impl CallError {
         match self {
             Self::Rejected(rejected) => match &rejected.reason {
                 Reason::Breaker(open) => Some(open.retry_after),
+                Reason::Throttled(throttled) => Some(throttled.retry_after),
                 Reason::Rate { retry_after }
                 | Reason::Unavailable { retry_after, .. }
                 | Reason::ServiceFailed { retry_after, .. } => Some(*retry_after),
@@ -259,6 +262,7 @@ impl Reason {
     fn blame(&self) -> Blame {
         match self {
             Self::Breaker(_) | Self::Unavailable { .. } | Self::ServiceFailed { .. } => Blame::Downstream,
+            Self::Throttled(_) => Blame::Overload,
             _ => Blame::Local,
         }
     }
@@ -273,6 +277,7 @@ impl Reason {
             | Self::Delayed(_)
             | Self::TooManyUnanswered { .. } => "bulkhead",
             Self::Rate { .. } => "rate",
+            Self::Throttled(_) => "throttle",
             Self::Injected => "faults",
             Self::DeadlinePassed => "deadline",
             Self::Removed
@@ -312,6 +317,7 @@ impl fmt::Display for Reason {
             Self::Rate { retry_after } => {
                 write!(f, "it is called more often than its rate allows; the next call is due in {retry_after:?}")
             }
+            Self::Throttled(throttled) => write!(f, "{throttled}"),
             Self::Injected => f.write_str("injected: `faults.reject` has it refused on purpose"),
             Self::DeadlinePassed => f.write_str(
                 "the caller's deadline had passed before it could be sent; nothing was asked of the downstream",

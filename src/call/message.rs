@@ -45,6 +45,13 @@ pub trait Call<D: Downstream>: Send + Sync + 'static {
         let _ = tags;
     }
 
+    /// Whether a reply says that what was asked for does not exist. Such a reply is kept for `cache.negative_ttl`, which is
+    /// not at all by default, and in a part of the memory of its own.
+    fn is_negative(&self, reply: &Self::Reply) -> bool {
+        let _ = reply;
+        false
+    }
+
     /// Judges an answer that arrived whole: a "200 with an error body" is a failure all the same.
     ///
     /// # Errors

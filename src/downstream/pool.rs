@@ -12,7 +12,7 @@ pub struct PoolSettings {
     pub max: usize,
     /// Idle connections kept at most. Default 20.
     pub max_idle: usize,
-    /// Idle connections kept at least, once made, by kinds that can; HTTP does not yet. Default 0.
+    /// Idle connections kept at least: made ahead, in the background, on each thread that has a pool. Default 0.
     pub min_idle: usize,
     /// How long a connection may be idle. Default 30 s.
     #[serde(with = "duration")]

@@ -13,13 +13,17 @@ pub mod bulkhead;
 mod endpoint_set;
 pub mod faults;
 pub mod freshness;
+pub mod hedge;
 pub mod keys;
 pub mod latency;
 mod mode;
 pub mod outlier;
 pub mod rate;
+pub mod recent;
 pub mod restart;
 pub mod retry;
+pub mod throttle;
+pub mod wave;
 pub mod window;
 
 pub use endpoint_set::{EndpointSet, MOST_ENDPOINTS};

@@ -27,8 +27,8 @@ pub use mock::mock;
 pub use overrides::{LONGEST_OVERRIDE, MOST_OVERRIDES, Override, OverrideError, Setting};
 pub use reload::{ReloadError, Reloaded};
 pub use snapshot::{
-    CacheSnapshot, CallSnapshot, InjectedSnapshot, LatencySnapshot, PoolSnapshot, ServiceSnapshot,
-    ShardSnapshot, Snapshot,
+    CacheSnapshot, CallSnapshot, HedgeSnapshot, InjectedSnapshot, LatencySnapshot, PoolSnapshot,
+    ServiceSnapshot, ShardSnapshot, Snapshot,
 };
 pub use standing::{PolicyState, Refusal, Scope, Standing};
 

@@ -9,13 +9,18 @@ use crate::{
         MOST_ENDPOINTS,
         adaptive::AdaptiveSettings,
         bulkhead::BulkheadSettings,
+        hedge::Delay,
         keys::{KeyedSettings, MOST_KEYS},
     },
     service::{CallSettings, RuntimeSettings, ServiceSettings},
+    units::Ratio,
 };
 
 /// The most connections, or pools, that settings may ask for at once: more is a mistake, and no semaphore counts it.
 pub(super) const MOST_CONNECTIONS: usize = 1 << 20;
+
+/// The most hedges that one call may have under way.
+const MOST_HEDGES: u32 = 10;
 
 /// What a service's settings must not say.
 pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
@@ -247,6 +252,37 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
     }
     if let Some(retry) = &settings.retry {
         at_most(scope, errors, ("retry.backoff", retry.backoff), ("retry.backoff_max", retry.backoff_max));
+    }
+    if let Some(eagerly) = settings.cache.as_ref().and_then(|cache| cache.early_refresh)
+        && !(eagerly.is_finite() && eagerly > 0.0)
+    {
+        let message = "it must be more than 0; `early_refresh = false` for none";
+        scope.error(errors, "cache.early_refresh", message);
+    }
+    if let Some(throttle) = &settings.throttle {
+        if !throttle.factor.is_finite() || throttle.factor < 1.0 {
+            let message =
+                "it must be at least 1: below that, calls are refused of which the downstream takes all";
+            scope.error(errors, "throttle.factor", message);
+        }
+        if throttle.window.is_zero() {
+            scope.error(errors, "throttle.window", "it must be longer than 0s");
+        }
+        if throttle.max_rejected == Ratio::NONE {
+            let message = "with 0% it refuses nothing; `throttle = false` turns it off";
+            scope.error(errors, "throttle.max_rejected", message);
+        }
+    }
+    if let Some(hedge) = &settings.hedge {
+        if hedge.delay == Delay::Fixed(Duration::ZERO) {
+            let message = "it must be longer than 0s: every call would be made twice";
+            scope.error(errors, "hedge.delay", message);
+        }
+        if hedge.attempts == 0 || hedge.attempts > MOST_HEDGES {
+            let message =
+                format!("a call is hedged from 1 to {MOST_HEDGES} times; `hedge = false` for never");
+            scope.error(errors, "hedge.attempts", message);
+        }
     }
     if let Some(breaker) = &settings.breaker {
         if breaker.buckets == 0 || breaker.buckets > 1000 {

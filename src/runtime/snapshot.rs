@@ -8,10 +8,10 @@ use crate::{
     downstream::{EndpointAddress, PoolFigures},
     policy::{
         breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, faults::FaultSettings, keys::KeysSnapshot,
-        latency::Quantiles,
+        latency::Quantiles, throttle::ThrottleSnapshot,
     },
-    service::{CallState, EndpointHealth, Injector, Table},
-    telemetry::{Injected, Lookup, Outcome},
+    service::{CallState, EndpointHealth, Injector, ScopePolicies, Table},
+    telemetry::{AttemptResult, Injected, Lookup, Outcome, Try},
     units::Tick,
 };
 
@@ -68,6 +68,8 @@ pub struct ServiceSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// Its bulkhead, if it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Its throttle, if it has one.
+    pub throttle: Option<ThrottleSnapshot>,
     /// The keys that it was called with lately, if it was with any.
     pub keys: Option<KeysSnapshot>,
     /// Faults that are injected into all its calls but those with others, if any are.
@@ -160,14 +162,29 @@ pub struct CallSnapshot {
     pub loads: u64,
     /// Callers who waited for another's load.
     pub coalesced: u64,
+    /// Its hedges, where it is hedged.
+    pub hedge: Option<HedgeSnapshot>,
     /// How long its calls took.
     pub latency: LatencySnapshot,
     /// Its own breaker, where it has one.
     pub breaker: Option<BreakerSnapshot>,
     /// Its own bulkhead, where it has one.
     pub bulkhead: Option<BulkheadSnapshot>,
+    /// Its own throttle, where it has one.
+    pub throttle: Option<ThrottleSnapshot>,
     /// Faults that are injected into it, its service's or its own.
     pub faults: Option<FaultSettings>,
+}
+
+/// What became of a call's hedges.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HedgeSnapshot {
+    /// How long an attempt may take before it is hedged, in microseconds; `None` while too few were measured to tell.
+    pub delay_us: Option<u64>,
+    /// Hedges that ended, however they did.
+    pub sent: u64,
+    /// Those whose answer came first.
+    pub won: u64,
 }
 
 /// How many attempts suffered on purpose.
@@ -249,7 +266,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
     let state = owned.state();
     let now = state.environment.now();
     let table = state.table();
-    let mut calls: Vec<_> = table.calls().map(|call| self::call(call)).collect();
+    let mut calls: Vec<_> = table.calls().map(|call| self::call(call, &table.shared)).collect();
     calls.sort_unstable_by_key(|call| call.name);
     ServiceSnapshot {
         name: Arc::clone(&state.name),
@@ -260,6 +277,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         pool: owned.pool().as_ref().map(pool),
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
+        throttle: table.shared.throttle.as_ref().map(|throttle| throttle.snapshot(now)),
         keys: state.keyring().map(|keys| keys.snapshot()),
         faults: faults(&table.shared.faults),
         injected: InjectedSnapshot {
@@ -289,12 +307,16 @@ fn endpoints(owned: &dyn Owning, table: &Table, now: Tick) -> Vec<EndpointSnapsh
     }
 }
 
-fn call(call: &CallState) -> CallSnapshot {
+fn call(call: &CallState, shared: &ScopePolicies) -> CallSnapshot {
     let metrics = call.metrics();
     let now = call.environment.now();
     let [fresh, cached, stale, fallback, error, timeout, rejected, cancelled] =
         Outcome::ALL.map(|outcome| metrics.count(outcome));
     let own = call.has_own_breaker().then_some(call.breaker.as_ref()).flatten();
+    let throttle = call.throttle.as_ref().filter(|own| {
+        let shared = shared.throttle.as_ref();
+        shared.is_none_or(|shared| !Arc::ptr_eq(own, shared))
+    });
     CallSnapshot {
         name: call.name,
         fresh,
@@ -309,9 +331,15 @@ fn call(call: &CallState) -> CallSnapshot {
         misses: metrics.lookups(Lookup::Miss),
         loads: metrics.loads.get(),
         coalesced: metrics.coalesced.get(),
+        hedge: call.hedge.as_ref().map(|hedge| HedgeSnapshot {
+            delay_us: hedge.delay(now).map(|delay| delay.as_micros() as u64),
+            sent: AttemptResult::ALL.into_iter().map(|result| metrics.attempts(Try::Hedge, result)).sum(),
+            won: metrics.attempts(Try::Hedge, AttemptResult::Success),
+        }),
         latency: latency(call),
         breaker: own.map(|guard| guard.breaker.snapshot(now)),
         bulkhead: call.gates[1].as_ref().map(|gate| gate.snapshot()),
+        throttle: throttle.map(|throttle| throttle.snapshot(now)),
         faults: faults(&call.faults),
     }
 }

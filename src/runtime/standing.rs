@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::kind::Owning;
 use crate::{
     call::Reason,
-    policy::{Mode, breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot},
+    policy::{Mode, breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, throttle::ThrottleSnapshot},
     service::{BreakerGuard, CallState, ScopePolicies},
     units::Tick,
 };
@@ -94,6 +94,16 @@ pub enum PolicyState {
         mode: Mode,
         /// When the next call may come, in milliseconds; 0 for now.
         retry_after_ms: u64,
+    },
+    /// A throttle.
+    Throttle {
+        /// What it covers.
+        scope: Scope,
+        /// How seriously it is taken.
+        mode: Mode,
+        /// What it knows, and the shares that it refuses by chance.
+        #[serde(flatten)]
+        state: ThrottleSnapshot,
     },
 }
 
@@ -185,11 +195,14 @@ const MOST_KEYS: usize = 100;
 
 /// What a call has for itself alone.
 fn own(call: &CallState, shared: &ScopePolicies) -> ScopePolicies {
+    let is_shared_throttle =
+        |throttle: &Arc<_>| shared.throttle.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, throttle));
     let is_shared = |rate: &Arc<_>| shared.rate.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, rate));
     ScopePolicies {
         breaker: call.breaker.clone().filter(|_| call.has_own_breaker()),
         gate: call.gates[1].clone(),
         rate: call.rate.clone().filter(|rate| !is_shared(rate)),
+        throttle: call.throttle.clone().filter(|throttle| !is_shared_throttle(throttle)),
         faults: None,
     }
 }
@@ -215,6 +228,10 @@ impl Look {
                 retry_after_ms: wait.unwrap_or_default().as_millis() as u64,
             });
             self.would_refuse(scope, mode, wait.map(|retry_after| Reason::Rate { retry_after }));
+        }
+        if let Some(throttle) = &policies.throttle {
+            let (mode, state) = (throttle.mode(), throttle.snapshot(now));
+            self.standing.policies.push(PolicyState::Throttle { scope: scope.clone(), mode, state });
         }
     }
 

@@ -1,6 +1,7 @@
 use super::{CallState, endpoints::Chosen, gate::Passed, keyed::KeyHold, pipeline::Plan};
 use crate::{
-    downstream::{Blame, EndpointAddress, Failure},
+    call::Priority,
+    downstream::{Blame, EndpointAddress, Failure, Symptom},
     policy::{EndpointSet, blame::Verdict, breaker::Permit},
     telemetry::{AttemptResult, Try},
     units::Tick,
@@ -23,15 +24,36 @@ pub(crate) struct Held {
     /// What it holds of its key's policies, where it has a key.
     key: Option<Box<KeyHold>>,
     which: Try,
+    /// The priority that its outcome tells the throttle of, where it does.
+    counts: Option<Priority>,
     started: Tick,
     open: bool,
 }
 
+impl Held {
+    fn nothing(which: Try, started: Tick) -> Self {
+        Self {
+            permit: None,
+            gates: Default::default(),
+            chosen: None,
+            key: None,
+            which,
+            counts: None,
+            started,
+            open: false,
+        }
+    }
+}
+
 impl<'a> Admission<'a> {
     /// Nothing is held yet.
-    pub(crate) fn new(call: &'a CallState, number: u32, now: Tick) -> Self {
-        let which = if number > 1 { Try::Retry } else { Try::First };
+    pub(crate) fn new(call: &'a CallState, which: Try, now: Tick) -> Self {
         Self { call, held: Held::nothing(which, now) }
+    }
+
+    /// Tells the throttle what becomes of the attempt.
+    pub(crate) fn counts_as(&mut self, priority: Priority) {
+        self.held.counts = Some(priority);
     }
 
     /// What was [left](Self::leave) behind.
@@ -124,14 +146,25 @@ impl<'a> Admission<'a> {
         }
         if std::mem::take(&mut self.held.open) {
             self.call.metrics().attempted(self.held.which, result, elapsed);
+            if let (Some(throttle), Some(priority)) = (&self.call.throttle, self.held.counts) {
+                match outcome {
+                    Ok(()) => throttle.record(priority as usize, None, now),
+                    Err(Some(failure)) => throttle.record(priority as usize, Some(failure.blame()), now),
+                    Err(None) => {}
+                }
+            }
+            if let (Some(hedge), Try::First) = (&self.call.hedge, self.held.which) {
+                let failure = outcome.as_ref().err().and_then(Option::as_ref);
+                match (result, failure.map(Failure::looked_like)) {
+                    (AttemptResult::Success, _) | (_, Some(Symptom::Timeout(_))) => {
+                        hedge.record(elapsed, now);
+                    }
+                    (AttemptResult::Cancelled, _) => hedge.record_cut_off(elapsed, now),
+                    _ => {}
+                }
+            }
         }
         now
-    }
-}
-
-impl Held {
-    fn nothing(which: Try, started: Tick) -> Self {
-        Self { permit: None, gates: Default::default(), chosen: None, key: None, which, started, open: false }
     }
 }
 

@@ -130,6 +130,26 @@ impl<C, R> Exchange<C, R> {
         }
     }
 
+    /// Whether an attempt that ended so may yet change what it was to change.
+    fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
+        match arrived {
+            Arrived::Answer(Ok(_)) | Arrived::NeverStarted => false,
+            // Who refuses, or finds fault, has not done it.
+            Arrived::Answer(Err(failure)) => {
+                failure.has_reached() == Reached::Maybe
+                    && !matches!(failure.blame(), Blame::Caller | Blame::Overload)
+            }
+            Arrived::Lost => self.attempt.is_sent(),
+        }
+    }
+
+    /// What it changes may yet be changed.
+    fn unsettle(&self) {
+        if let Some(invalidation) = &self.invalidation {
+            invalidation.unsettle(self.state.settings.timeout);
+        }
+    }
+
     /// The caller goes away.
     fn abandon(&self, admission: Admission<'_>) {
         let (worker, known) = {
@@ -153,8 +173,12 @@ impl<C, R> Exchange<C, R> {
             }
             // An admission that is not kept is dropped here, after the lock: its outcome is "cancelled".
         };
-        if let Some((admission, arrived)) = known {
-            admission.finish(&arrived.outcome());
+        match known {
+            Some((admission, arrived)) => {
+                admission.finish(&arrived.outcome());
+            }
+            None if self.attempt.is_sent() => self.unsettle(),
+            None => {}
         }
         if let Some(worker) = worker {
             worker.wake();
@@ -220,6 +244,9 @@ impl<C, R> Drop for Order<C, R> {
 
 impl<C, R> Exchange<C, R> {
     fn arrive(&self, arrived: Arrived<R>) {
+        if self.is_unknown(&arrived) {
+            self.unsettle();
+        }
         let mut slot = self.slot.lock();
         match mem::replace(&mut slot.caller, Caller::Gone) {
             Caller::Waits(waker) => {

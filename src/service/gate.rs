@@ -219,6 +219,12 @@ impl Gate {
         }
     }
 
+    /// Whether an attempt would enter without waiting.
+    pub(crate) fn has_room(&self) -> bool {
+        let BulkheadSnapshot { in_flight, max_in_flight, waiting, .. } = self.bulkhead.snapshot();
+        self.in_force.load().settings.mode != Mode::Enforce || (waiting == 0 && in_flight < max_in_flight)
+    }
+
     /// Gives a place up.
     pub(crate) fn leave(&self, now: Tick) {
         // Of one who is not there any more, the next one has it.

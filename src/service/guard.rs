@@ -49,6 +49,11 @@ impl BreakerGuard {
         self.breaker.look(now).map_err(|open| call.refused(Reason::Breaker(open), priority))
     }
 
+    /// Whether nothing is known against its downstream.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mode == Mode::Off || self.breaker.is_closed()
+    }
+
     /// Admits an attempt, or not. A shadow that would refuse lets pass without a permit, so that its own state goes on
     /// as if it had refused.
     pub(crate) fn admit(

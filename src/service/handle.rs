@@ -141,7 +141,7 @@ impl<D: Downstream> Service<D> {
     pub fn invalidate_tag(&self, tag: impl fmt::Display) {
         let mut writer = TagWriter::default();
         writer.tag(tag);
-        invalidation::invalidate_tags(&self.shared.state, &writer);
+        invalidation::invalidate_tags(&self.shared.state, &writer, Tick::ZERO);
     }
 
     /// Forgets all kept replies of this service.

@@ -1,9 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Shared, State};
 use crate::{
     call::{Call, TagWriter},
     downstream::Downstream,
+    units::Tick,
 };
 
 /// Invalidated together with any tag of which there are too many to keep.
@@ -28,7 +29,15 @@ pub(crate) fn of_call<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) 
 impl Invalidation {
     /// Voids it now.
     pub(crate) fn apply(&self) {
-        invalidate_tags(&self.state, &self.tags);
+        invalidate_tags(&self.state, &self.tags, Tick::ZERO);
+    }
+
+    /// Voids it now, and lets nothing be kept that is loaded within `time`: an attempt whose end is unknown may still be
+    /// worked on, and change what it changes after all who asked have gone. Nobody can tell for how long. A downstream
+    /// that heeds deadlines has ended by now; of one that does not, an attempt is over when it has once more had the time
+    /// that a call is given. Loads still coalesce meanwhile, so a key costs one load at a time.
+    pub(super) fn unsettle(&self, time: Duration) {
+        invalidate_tags(&self.state, &self.tags, self.state.environment.now().after(time));
     }
 }
 
@@ -38,16 +47,19 @@ impl Drop for Invalidation {
     }
 }
 
-pub(crate) fn invalidate_tags(state: &State, writer: &TagWriter) {
+pub(crate) fn invalidate_tags(state: &State, writer: &TagWriter, unsettled: Tick) {
     let generations = &state.environment.generations;
     match writer.hashes() {
         Some([]) => {}
         Some(tags) => {
             for tag in tags {
-                generations.invalidate(state.tag(*tag));
+                generations.invalidate(state.tag(*tag), unsettled);
             }
-            generations.invalidate(state.tag(EVERYTHING));
+            generations.invalidate(state.tag(EVERYTHING), unsettled);
         }
-        None => state.clear(),
+        None => {
+            state.unsettle(unsettled);
+            state.clear();
+        }
     }
 }

@@ -12,15 +12,17 @@ use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
     CallState, Environment, Shared, State,
+    guard::BreakerGuard,
     invalidation::EVERYTHING,
     pipeline::{self, Plan, Reply},
 };
 use crate::{
-    cache::{Entry, Flight, Joined, Partition, with_key},
+    cache::{Displaced, Entry, Flight, Joined, Partition, with_key},
     call::{Answer, Call, CallError, Context, Origin, Reason, Sharing, TagWriter},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::freshness::{CacheSettings, Freshness, Per, Verdict},
     telemetry::Lookup,
+    units::Tick,
 };
 
 /// What a look-up found.
@@ -63,15 +65,11 @@ pub(crate) fn look_up<D: Downstream, C: Call<D>>(
         partition(settings),
         plan.context.as_ref(),
         |key| call.cache_key(key),
-        |key| judge::<D, C::Reply>(service, state, key, plan, refresh),
+        |key| judge::<D, C::Reply>(service, state, settings, key, plan, refresh),
     );
     match looked {
-        Some(looked) => {
-            state.metrics().looked_up(match &looked {
-                Looked::Hit { answer, .. } if answer.origin() == Origin::Cached => Lookup::Fresh,
-                Looked::Hit { .. } => Lookup::Stale,
-                _ => Lookup::Miss,
-            });
+        Some((looked, found)) => {
+            state.metrics().looked_up(found);
             looked
         }
         None => {
@@ -92,37 +90,41 @@ fn partition(settings: &CacheSettings) -> Partition {
 fn judge<D: Downstream, R: 'static>(
     service: &Shared<D>,
     state: &CallState,
+    settings: &CacheSettings,
     key: &[u8],
     plan: &Plan,
     refresh: bool,
-) -> Looked<R> {
-    let memory = &service.state.environment.memory;
-    let Some(entry) = memory.get(key) else { return Looked::Miss { key: key.into(), stale: None } };
+) -> (Looked<R>, Lookup) {
+    let environment = &service.state.environment;
+    let memory = &environment.memory;
+    let miss = |stale| (Looked::Miss { key: key.into(), stale }, Lookup::Miss);
+    let negative = || if settings.negative_ttl.is_zero() { None } else { memory.get_negative(key) };
+    let Some(entry) = memory.get(key).or_else(negative) else { return miss(None) };
     if !service.state.is_current(state, entry.tags.as_deref(), entry.loaded) {
-        memory.remove(key);
-        return Looked::Miss { key: key.into(), stale: None };
+        drop(memory.remove(key));
+        return miss(None);
     }
-    let verdict = entry.freshness.judge(plan.started);
+    let verdict = entry.freshness.judge(plan.started, || environment.random());
     let age = entry.freshness.age(plan.started);
+    let hit = |entry: Entry, origin, refresh: bool, found| {
+        let answer = Answer::shared(entry.reply, origin, age);
+        (Looked::Hit { answer, refresh: refresh.then(|| key.into()) }, found)
+    };
     match verdict {
-        _ if refresh => {
-            Looked::Miss { key: key.into(), stale: (verdict != Verdict::Gone).then_some(Stale { entry }) }
-        }
-        Verdict::Fresh => {
-            Looked::Hit { answer: Answer::shared(entry.reply, Origin::Cached, age), refresh: None }
-        }
-        Verdict::Revalidate => {
-            Looked::Hit { answer: Answer::shared(entry.reply, Origin::Stale, age), refresh: Some(key.into()) }
-        }
-        Verdict::StaleIfError => Looked::Miss { key: key.into(), stale: Some(Stale { entry }) },
+        _ if refresh => miss((verdict != Verdict::Gone).then_some(Stale { entry })),
+        Verdict::Fresh if entry.negative => hit(entry, Origin::Cached, false, Lookup::Negative),
+        Verdict::Fresh => hit(entry, Origin::Cached, false, Lookup::Fresh),
+        Verdict::Early => hit(entry, Origin::Cached, true, Lookup::Fresh),
+        Verdict::Revalidate => hit(entry, Origin::Stale, true, Lookup::Stale),
+        Verdict::StaleIfError => miss(Some(Stale { entry })),
         Verdict::Gone => {
-            memory.remove(key);
-            Looked::Miss { key: key.into(), stale: None }
+            drop(memory.remove(key));
+            miss(None)
         }
     }
 }
 
-/// Loads a newer reply in the background, unless somebody does already.
+/// Loads a newer reply in the background, unless somebody does already, or the breaker would refuse it.
 pub(crate) fn refresh<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
@@ -130,6 +132,10 @@ pub(crate) fn refresh<D: Downstream, C: Call<D>>(
     plan: &Plan,
     key: Box<[u8]>,
 ) {
+    let refused = |breaker: &Arc<BreakerGuard>| breaker.look(state, plan.priority, plan.started).is_err();
+    if state.breaker.as_ref().is_some_and(refused) {
+        return;
+    }
     if let (Some(sharing), Ok(_)) = (C::sharing(), Handle::try_current())
         && let Joined::Lead(flight) = join(service, state, &call, &key)
     {
@@ -236,13 +242,17 @@ fn start<D: Downstream, C: Call<D>>(
         service: Arc::clone(service),
         state: Arc::clone(state),
         key,
+        began: plan.started,
         flight,
         landed: AtomicBool::new(false),
     };
     state.environment.begin_call();
     let load = async move {
         let outcome = pipeline::attempts(&landing.service, &landing.state, &call, &plan).await;
-        landing.land(outcome.map(|reply| landing.entry(reply, sharing)));
+        landing.land(outcome.map(|reply| {
+            let negative = call.is_negative(&reply.value);
+            landing.entry(reply, negative, sharing)
+        }));
     };
     drop(tokio::spawn(load));
 }
@@ -252,31 +262,57 @@ struct Landing<D: Downstream> {
     service: Arc<Shared<D>>,
     state: Arc<CallState>,
     key: Box<[u8]>,
+    began: Tick,
     flight: Arc<Flight>,
     landed: AtomicBool,
 }
 
 impl<D: Downstream> Landing<D> {
-    fn entry<R>(&self, reply: Reply<R>, sharing: Sharing<R>) -> Entry {
+    fn entry<R>(&self, reply: Reply<R>, negative: bool, sharing: Sharing<R>) -> Entry {
         let environment = &self.state.environment;
         let settings = self.state.settings.cache.clone().unwrap_or_default();
+        let (now, random) = (environment.now(), environment.random());
+        let freshness = if negative {
+            Freshness::negative(&settings, settings.jitter, now, random)
+        } else {
+            let jitter = self.state.waves().jitter(settings.jitter, settings.ttl, now);
+            Freshness::stamp(&settings, jitter, now.since(self.began), now, random)
+        };
         Entry {
             bytes: (reply.bytes.max(size_of::<R>())) as u64,
             reply: sharing.share(reply.value),
-            freshness: Freshness::stamp(&settings, environment.now(), environment.random()),
+            freshness,
             loaded: self.flight.began,
             tags: self.flight.tags.clone(),
+            negative,
         }
     }
 
     fn land(&self, outcome: Result<Entry, CallError>) {
         self.landed.store(true, Ordering::Relaxed);
-        let largest = self.state.settings.cache.as_ref().map_or(0, |cache| cache.max_entry.get());
-        self.service.state.flights.land(&self.key, &self.flight, outcome, |entry| {
-            if entry.bytes <= largest {
-                self.state.environment.memory.insert(self.key.clone(), entry.clone());
+        self.service.state.flights.land(&self.key, &self.flight, outcome, |outcome| self.store(outcome));
+    }
+
+    /// Keeps a load's outcome, where it may be kept.
+    fn store(&self, outcome: &Result<Entry, CallError>) -> Displaced {
+        let memory = &self.state.environment.memory;
+        let settings = self.state.settings.cache.as_ref();
+        let fits = |entry: &Entry, settings: &CacheSettings| {
+            entry.bytes <= settings.max_entry.get() && !(entry.negative && settings.negative_ttl.is_zero())
+        };
+        match outcome {
+            Ok(entry)
+                if settings.is_some_and(|settings| fits(entry, settings))
+                    && self.service.state.is_settled(entry.tags.as_deref(), self.began) =>
+            {
+                memory.insert(&self.key, entry.clone())
             }
-        });
+            // What was kept before is out of date, or nobody knows.
+            Ok(_) => memory.remove(&self.key),
+            // It was asked for, and is not there any more, or not for everybody: it does not come back as a stale reply.
+            Err(error) if !error.blame().allows_fallback() => memory.remove(&self.key),
+            Err(_) => Displaced::new(),
+        }
     }
 }
 

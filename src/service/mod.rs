@@ -12,6 +12,7 @@ mod func;
 mod gate;
 mod guard;
 mod handle;
+mod hedge;
 mod inject;
 mod invalidation;
 mod keyed;
@@ -27,6 +28,7 @@ mod settings;
 mod shard;
 mod state;
 mod threads;
+mod throttling;
 
 pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};

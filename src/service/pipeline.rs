@@ -5,9 +5,10 @@
 //! cache       a hit ends here
 //! breaker     a look: open ends here, before anything is allocated
 //! coalesce    a load of the same key under way: wait for it            (load.rs)
-//! attempts    first try and retries, each by itself:
+//! attempts    first try, its hedges (hedge.rs), and retries, each by itself:
 //!   seat      no pool on this thread for a while: end here
 //!   breaker   a look
+//!   throttle  where the downstream sheds load: by chance, end here     (throttling.rs)
 //!   key       the key's own breaker and a place of its own, where the call has a key   (keyed.rs)
 //!   faults    a draw, where faults are injected on purpose             (inject.rs)
 //!   bulkhead  a place, or a bounded wait for one
@@ -36,6 +37,7 @@ use super::{
     CallState, Environment, OnCancel, Shared,
     admission::Admission,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    hedge,
     invalidation::Invalidation,
     keyed::{KeyHold, KeyPolicies},
     seat::{Dispatch, Served},
@@ -47,7 +49,7 @@ use crate::{
         EndpointSet,
         retry::{self, Decision},
     },
-    telemetry::spans,
+    telemetry::{Try, spans},
     units::Tick,
 };
 
@@ -178,10 +180,18 @@ const RESENDS: u32 = 8;
 const RESEND_PAUSE: Duration = Duration::from_millis(1);
 
 /// A call's place among its equals at each of its gates and at its key's, which count by themselves.
-type Ranks = [Option<u64>; 3];
+pub(super) type Ranks = [Option<u64>; 3];
+
+/// Which attempt of its call one is.
+pub(super) struct Trial<'a> {
+    pub(super) number: u32,
+    pub(super) which: Try,
+    /// Told the moment at which it is under way, for who wants to know.
+    pub(super) begun: Option<&'a AtomicU64>,
+}
 
 /// How an attempt ended that gave no reply.
-enum Ended {
+pub(super) enum Ended {
     /// It was refused before it was sent.
     Refused(Reason),
     /// It failed.
@@ -197,7 +207,7 @@ pub(crate) struct Reply<R> {
     pub(crate) at: Tick,
 }
 
-/// First try and retries.
+/// First try, its hedges, and retries.
 pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
@@ -210,12 +220,21 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     if let Some(budget) = &state.budget {
         budget.deposit(plan.started);
     }
-    let (mut number, mut resends, mut ranks) = (1, 0, Ranks::default());
+    let (mut number, mut hedges, mut resends, mut ranks) = (1, 0, 0, Ranks::default());
     // The first try begins with the call: where nobody waits, its clock is read twice less, of 16 ns each.
     let mut begins = plan.started;
     loop {
-        spans::note("seawall.attempts", number);
-        let failure = match attempt(service, state, call, plan, number, begins, &mut ranks).await {
+        spans::note("seawall.attempts", number + hedges);
+        let ended = if state.hedge.is_some() && number == 1 && idempotent && !retried {
+            // In a box, so that the many calls that are not hedged need no room for it.
+            let race = hedge::race(service, state, call, plan, begins, &mut ranks, &mut hedges);
+            Box::pin(race).await
+        } else {
+            let which = if number > 1 { Try::Retry } else { Try::First };
+            let trial = Trial { number: number + hedges, which, begun: None };
+            attempt(service, state, call, plan, trial, begins, &mut ranks).await
+        };
+        let failure = match ended {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
                 resends += 1;
@@ -244,17 +263,19 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
                 },
                 environment.random(),
             ),
-            _ => return Err(state.gave_up(number, failure, plan)),
+            _ => return Err(state.gave_up(number + hedges, failure, plan)),
         };
-        let Decision::After(wait) = decision else { return Err(state.gave_up(number, failure, plan)) };
+        let Decision::After(wait) = decision else {
+            return Err(state.gave_up(number + hedges, failure, plan));
+        };
         if let Some(budget) = &state.budget
             && !budget.withdraw(now)
         {
             state.budget_spent();
-            return Err(state.gave_up(number, failure, plan));
+            return Err(state.gave_up(number + hedges, failure, plan));
         }
         if !wait.is_zero() && !Box::pin(pause(environment, now.after(wait))).await {
-            return Err(state.gave_up(number, failure, plan));
+            return Err(state.gave_up(number + hedges, failure, plan));
         }
         number += 1;
         begins = environment.now();
@@ -269,12 +290,12 @@ async fn pause(environment: &Environment, due: Tick) -> bool {
 }
 
 /// One attempt: through the policies, to the shard, and back. `now` is when it begins.
-async fn attempt<D: Downstream, C: Call<D>>(
+pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     call: &Arc<C>,
     plan: &Plan,
-    number: u32,
+    trial: Trial<'_>,
     now: Tick,
     ranks: &mut Ranks,
 ) -> Result<Reply<C::Reply>, Ended> {
@@ -284,12 +305,21 @@ async fn attempt<D: Downstream, C: Call<D>>(
     }
     state.look(plan.priority, now)?;
 
+    let Trial { number, which, begun } = trial;
+    let counts = match &state.throttle {
+        Some(throttle) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
+        None => false,
+    };
+
     let drawn = match &state.faults {
         Some(faults) => faults.draw(state, plan.priority)?,
         None => None,
     };
 
-    let mut admission = Admission::new(state, number, now);
+    let mut admission = Admission::new(state, which, now);
+    if counts {
+        admission.counts_as(plan.priority);
+    }
     if let Some(key) = &plan.key {
         admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
     }
@@ -324,6 +354,9 @@ async fn attempt<D: Downstream, C: Call<D>>(
     admission.admit(plan, now).map_err(Ended::Refused)?;
     if let Some(claim) = claim {
         claim.spend();
+    }
+    if let Some(begun) = begun {
+        begun.store(now.as_nanos().max(1), Ordering::Release);
     }
 
     let deadline = match state.settings.attempt_timeout {

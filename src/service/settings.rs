@@ -9,8 +9,9 @@ use crate::{
     downstream::{Blame, Failure, PoolSettings},
     policy::{
         balance::BalanceSettings, breaker::BreakerSettings, budget::BudgetSettings,
-        bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings, keys::KeyedSettings,
-        outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings, retry::RetrySettings,
+        bulkhead::BulkheadSettings, faults::FaultSettings, freshness::CacheSettings, hedge::HedgeSettings,
+        keys::KeyedSettings, outlier::OutlierSettings, rate::RateSettings, restart::RestartSettings,
+        retry::RetrySettings, throttle::ThrottleSettings,
     },
     units::{ByteSize, duration},
 };
@@ -141,8 +142,12 @@ pub struct CallSettings {
     pub bulkhead: Option<BulkheadSettings>,
     /// Calls in a time; off unless written.
     pub rate: Option<RateSettings>,
+    /// Calls refused because the downstream sheds load; off unless written.
+    pub throttle: Option<ThrottleSettings>,
     /// Further attempts.
     pub retry: Option<RetrySettings>,
+    /// Second attempts at what takes long; off unless written.
+    pub hedge: Option<HedgeSettings>,
     /// Kept replies, of calls that opted in.
     pub cache: Option<CacheSettings>,
     /// Faults on purpose; off unless written, and refused unless `runtime.allow_faults` is on.
@@ -162,7 +167,9 @@ impl Default for CallSettings {
             breaker: Some(BreakerSettings::default()),
             bulkhead: Some(BulkheadSettings::default()),
             rate: None,
+            throttle: None,
             retry: Some(RetrySettings::default()),
+            hedge: None,
             cache: Some(CacheSettings::default()),
             faults: None,
             classify: Classify::default(),

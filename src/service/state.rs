@@ -28,7 +28,7 @@ use crate::{
     cache::{Flights, Generation},
     call::{Call, CallError, Priority, Reason, Rejected},
     downstream::{Downstream, EndpointAddress, Failure},
-    policy::budget::RetryBudget,
+    policy::{budget::RetryBudget, hedge::Hedge, throttle::Throttle, wave::Waves},
     telemetry::{CallMetrics, ServiceMetrics, What},
     units::Tick,
 };
@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) flights: Flights,
     /// Everything of this service that was loaded before is void.
     cleared: AtomicU64,
+    /// Until when a write that voided all of it may still be changing it.
+    unsettled: AtomicU64,
     /// Calls sent with `do_send` that have not ended.
     pub(crate) unanswered: AtomicUsize,
     /// Seats whose shards failed more often than is borne.
@@ -77,6 +79,7 @@ pub(crate) struct ScopePolicies {
     pub(crate) breaker: Option<Arc<BreakerGuard>>,
     pub(crate) gate: Option<Arc<Gate>>,
     pub(crate) rate: Option<Arc<RateGuard>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) faults: Option<Arc<Injector>>,
 }
 
@@ -91,12 +94,15 @@ pub(crate) struct CallState {
     /// The service's, and within it the call's own where it has one.
     pub(crate) gates: [Option<Arc<Gate>>; 2],
     pub(crate) rate: Option<Arc<RateGuard>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) faults: Option<Arc<Injector>>,
     pub(crate) budget: Option<Arc<RetryBudget>>,
     /// The service's endpoints, where it has several.
     pub(crate) endpoints: Option<Arc<Endpoints>>,
     /// Whether the breakers that this call goes by are those of the endpoints.
     pub(crate) by_endpoint: bool,
+    /// Always the call's own: what is late for one is not for another.
+    pub(crate) hedge: Option<Arc<Hedge>>,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
@@ -108,6 +114,8 @@ pub(crate) struct Kept {
     pub(crate) metrics: CallMetrics,
     /// Everything of this call that was loaded before is void.
     cleared: AtomicU64,
+    /// How fast it is loaded for the cache.
+    waves: Waves,
     budget_told: AtomicU64,
 }
 
@@ -137,6 +145,7 @@ impl State {
             metrics: Arc::default(),
             flights: Flights::default(),
             cleared: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
@@ -232,14 +241,20 @@ impl State {
             (Some(own), Some(shared)) => !Arc::ptr_eq(own, shared),
             (own, _) => own.is_some(),
         };
+        let hedge = match before {
+            Some((before, _)) if before.settings.hedge == settings.hedge => before.hedge.clone(),
+            _ => settings.hedge.clone().map(|new| Arc::new(Hedge::new(new))),
+        };
         CallState {
             name,
             own_breaker,
+            hedge,
             derived,
             service: Arc::clone(&self.name),
             breaker: own.breaker,
             gates: [table.shared.gate.clone(), own.gate],
             rate: own.rate,
+            throttle: own.throttle,
             faults: own.faults,
             budget: table.budget.clone(),
             by_endpoint: settings.breaker == table.defaults.breaker
@@ -277,6 +292,11 @@ impl State {
     /// Voids everything of this service that is kept or being loaded.
     pub(crate) fn clear(&self) {
         self.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
+    }
+
+    /// Lets nothing of this service be kept whose load begins before this.
+    pub(crate) fn unsettle(&self, until: Tick) {
+        self.unsettled.fetch_max(until.as_nanos(), Ordering::AcqRel);
     }
 
     /// Sends all who wait at its gates away.
@@ -354,6 +374,12 @@ impl State {
             && call.kept.cleared.load(Ordering::Acquire) <= loaded.get()
             && tags.is_none_or(|tags| self.environment.generations.is_current(tags, loaded))
     }
+
+    /// Whether something with these tags, whose load began then, may be kept.
+    pub(crate) fn is_settled(&self, tags: Option<&[u64]>, began: Tick) -> bool {
+        self.unsettled.load(Ordering::Acquire) <= began.as_nanos()
+            && tags.is_none_or(|tags| self.environment.generations.is_settled(tags, began))
+    }
 }
 
 impl Table {
@@ -413,11 +439,15 @@ impl ScopePolicies {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
             (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
         };
+        let throttle = match (before, &settings.throttle) {
+            (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
+            (_, new) => new.clone().map(|new| Arc::new(Throttle::new(new))),
+        };
         let faults = match before {
             Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
             _ => Injector::new(settings.faults.as_ref(), environment),
         };
-        Self { breaker, gate, rate, faults }
+        Self { breaker, gate, rate, throttle, faults }
     }
 
     /// Without a breaker of the service's, where each of its endpoints has one.
@@ -473,6 +503,14 @@ impl ScopePolicies {
                 _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
+        let throttle = if settings.throttle == defaults.throttle {
+            shared.throttle.clone()
+        } else {
+            match before {
+                Some((before, _)) if before.settings.throttle == settings.throttle => before.throttle.clone(),
+                _ => settings.throttle.clone().map(|new| Arc::new(Throttle::new(new))),
+            }
+        };
         let faults = if settings.faults == defaults.faults {
             shared.faults.clone()
         } else {
@@ -481,7 +519,7 @@ impl ScopePolicies {
                 _ => Injector::new(settings.faults.as_ref(), &state.environment),
             }
         };
-        Self { breaker, gate, rate, faults }
+        Self { breaker, gate, rate, throttle, faults }
     }
 }
 
@@ -514,6 +552,10 @@ impl CallState {
     /// Voids everything of this call that is kept or being loaded.
     pub(crate) fn clear(&self) {
         self.kept.cleared.fetch_max(self.environment.generations.next().get(), Ordering::AcqRel);
+    }
+
+    pub(crate) fn waves(&self) -> &Waves {
+        &self.kept.waves
     }
 
     pub(crate) fn metrics(&self) -> &CallMetrics {

@@ -80,7 +80,7 @@ pub enum What {
         /// Of how many.
         endpoints: usize,
     },
-    /// The retry budget is spent: failures are not retried until it refills.
+    /// The retry budget is spent: until it refills, failures are not retried, and what is late is not hedged.
     BudgetExhausted,
     /// A thread's pool was opened.
     PoolOpened {

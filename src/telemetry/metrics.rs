@@ -86,15 +86,17 @@ impl Outcome {
 pub(crate) enum Try {
     First,
     Retry,
+    Hedge,
 }
 
 impl Try {
-    pub(crate) const ALL: [Self; 2] = [Self::First, Self::Retry];
+    pub(crate) const ALL: [Self; 3] = [Self::First, Self::Retry, Self::Hedge];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::First => "first",
             Self::Retry => "retry",
+            Self::Hedge => "hedge",
         }
     }
 }
@@ -130,17 +132,19 @@ pub(crate) enum Lookup {
     Fresh,
     Stale,
     Miss,
+    Negative,
     Bypass,
 }
 
 impl Lookup {
-    pub(crate) const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Miss, Self::Bypass];
+    pub(crate) const ALL: [Self; 5] = [Self::Fresh, Self::Stale, Self::Miss, Self::Negative, Self::Bypass];
 
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
             Self::Miss => "miss",
+            Self::Negative => "negative",
             Self::Bypass => "bypass",
         }
     }
@@ -225,6 +229,11 @@ impl CallMetrics {
             .sum()
     }
 
+    /// Attempts of this try that ended so.
+    pub(crate) fn attempts(&self, which: Try, result: AttemptResult) -> u64 {
+        self.attempt_duration(which, result).map_or(0, Histogram::count)
+    }
+
     /// All attempts, however they ended.
     pub(crate) fn all_attempts(&self) -> u64 {
         self.attempts.as_flattened().iter().filter_map(Lazy::get).map(Histogram::count).sum()
@@ -232,8 +241,8 @@ impl CallMetrics {
 }
 
 /// The policies that refuse calls, as metrics name them.
-pub(crate) const REFUSING: [&str; 7] =
-    ["breaker", "bulkhead", "rate", "deadline", "drain", "failed", "faults"];
+pub(crate) const REFUSING: [&str; 8] =
+    ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed", "faults"];
 
 /// What attempts suffer on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,5 +317,21 @@ impl ServiceMetrics {
 
     pub(crate) fn transitions(&self) -> Vec<(TransitionLabels, u64)> {
         self.transitions.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who counts by label counts on these: a word that changes is a breaking change.
+    #[test]
+    fn the_words_of_labels_are_pinned() {
+        let refusing = ["breaker", "bulkhead", "rate", "throttle", "deadline", "drain", "failed", "faults"];
+        assert_eq!(REFUSING, refusing);
+        assert_eq!(Try::ALL.map(Try::word), ["first", "retry", "hedge"]);
+        let results = ["success", "failure", "overload", "ignored", "cancelled"];
+        assert_eq!(AttemptResult::ALL.map(AttemptResult::word), results);
+        assert_eq!(Lookup::ALL.map(Lookup::word), ["fresh", "stale", "miss", "negative", "bypass"]);
     }
 }

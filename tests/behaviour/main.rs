@@ -1,7 +1,5 @@
 //! How a runtime behaves when its downstreams do not: one module for each behaviour, on scripted downstreams.
 
-mod support;
-
 mod basics;
 mod breaker;
 mod cache;
@@ -13,9 +11,12 @@ mod endpoints;
 mod explain;
 mod fallback;
 mod faults;
+mod freshness;
 mod health;
+mod hedge;
 mod keyed;
 mod modes;
+mod negative;
 mod nested;
 mod overload;
 mod overrides;
@@ -26,5 +27,9 @@ mod restart;
 mod retry;
 mod review;
 mod shadow;
+mod stampede;
+mod support;
 mod telemetry;
+mod throttle;
+mod unknown_write;
 mod user_code;

@@ -43,9 +43,11 @@ fn whole_service() {
         services.users.bulkhead.per_tenant = false  # built-in default
         services.users.bulkhead.queue_timeout = "1s"  # built-in default
         services.users.cache.coalesce = true  # built-in default
+        services.users.cache.early_refresh = 1.0  # built-in default
         services.users.cache.jitter = "10%"  # built-in default
         services.users.cache.max_entry = "1MiB"  # built-in default
         services.users.cache.mode = "on"  # built-in default
+        services.users.cache.negative_ttl = "0s"  # built-in default
         services.users.cache.per = "service"  # built-in default
         services.users.cache.stale_if_error = "5m"  # built-in default
         services.users.cache.stale_while_revalidate = "0s"  # built-in default
@@ -62,6 +64,7 @@ fn whole_service() {
         services.users.health.failures = 3  # built-in default
         services.users.health.interval = "0s"  # built-in default
         services.users.health.timeout = "1s"  # built-in default
+        services.users.hedge = false  # built-in default
         services.users.keyed.breaker = true  # built-in default
         services.users.keyed.bulkhead = false  # built-in default
         services.users.keyed.idle = "10m"  # built-in default
@@ -107,6 +110,7 @@ fn whole_service() {
         services.users.retry_budget.window = "10s"  # built-in default
         services.users.startup.mode = "background"  # built-in default
         services.users.startup.required = false  # built-in default
+        services.users.throttle = false  # built-in default
         services.users.timeout = "4s"  # defaults of kind vault
         services.users.token.env = "PATH"  # settings:4:11
         services.users.url = "https://users.internal"  # settings:3:1

@@ -14,5 +14,6 @@ mod pitfalls;
 mod rubbish;
 mod secrets;
 mod syntax;
+mod tail;
 mod types;
 mod variables;

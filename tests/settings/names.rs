@@ -17,7 +17,7 @@ fn unknown_key_of_a_service() {
 fn unknown_key_that_resembles_none() {
     assert_snapshot!(users_refused("colour = \"blue\""), @r"
         the settings have an error
-        error: unknown key `colour`; known here: attempt_timeout, balance, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, keyed, kind, labels, limits, max_timeout, mirrors, on_cancel, outlier, pool, priority, rate, restart, retry, retry_budget, startup, timeout, token, url
+        error: unknown key `colour`; known here: attempt_timeout, balance, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, hedge, keyed, kind, labels, limits, max_timeout, mirrors, on_cancel, outlier, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
           --> settings:5:1: services.users.colour
         ");
 }
@@ -64,7 +64,7 @@ fn unknown_key_of_a_window() {
 fn unknown_key_of_a_call() {
     assert_snapshot!(users_refused("[services.users.calls.Read]\nretries = 3"), @r"
         the settings have an error
-        error: unknown key `retries`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, max_timeout, on_cancel, priority, rate, retry, timeout
+        error: unknown key `retries`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.retries
         ");
 }
@@ -73,7 +73,7 @@ fn unknown_key_of_a_call() {
 fn setting_of_a_service_at_a_call() {
     assert_snapshot!(users_refused("[services.users.calls.Read]\npool = { max = 3 }"), @r"
         the settings have an error
-        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, max_timeout, on_cancel, priority, rate, retry, timeout
+        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> settings:6:1: services.users.calls.Read.pool
         ");
 }
@@ -139,7 +139,7 @@ fn unknown_kind_with_settings_for_it() {
 fn another_kinds_table() {
     assert_snapshot!(users_refused("redis = { database = 3 }"), @r"
         the settings have an error
-        error: unknown key `redis`; known here: attempt_timeout, balance, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, keyed, kind, labels, limits, max_timeout, mirrors, on_cancel, outlier, pool, priority, rate, restart, retry, retry_budget, startup, timeout, token, url
+        error: unknown key `redis`; known here: attempt_timeout, balance, breaker, bulkhead, cache, calls, classify, connect_timeout, engine, faults, health, hedge, keyed, kind, labels, limits, max_timeout, mirrors, on_cancel, outlier, pool, priority, rate, restart, retry, retry_budget, startup, throttle, timeout, token, url
           --> settings:5:1: services.users.redis
         ");
 }

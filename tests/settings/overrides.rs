@@ -86,7 +86,7 @@ fn paths_that_lead_nowhere() {
           --> override by ops, because a test: users.calls.Read
         error: unknown call `Raed`; did you mean `Read`? Known here: Read, Write
           --> override by ops, because a test: users.calls.Raed.timeout
-        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, max_timeout, on_cancel, priority, rate, retry, timeout
+        error: unknown key `pool`; known here: attempt_timeout, breaker, bulkhead, cache, classify, faults, hedge, max_timeout, on_cancel, priority, rate, retry, throttle, timeout
           --> override by ops, because a test: services.users.calls.Read.pool.max
         error: `kind` is read when the service is made; to override it changes nothing
           --> override by ops, because a test: users.kind

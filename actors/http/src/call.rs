@@ -8,7 +8,7 @@ use seawall::{
 };
 
 use crate::{
-    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure, framing,
+    Decode, ErrorBody, Hook, Http, Request, RequestParts, Response, Untyped, failure,
     place::Place,
     reply::{self, Coding},
     watch::Watch,
@@ -68,7 +68,7 @@ impl Http {
                 None => {
                     let mut answer = self.exchange(&mut parts, place, attempt).await?;
                     parts.recycle(place.template.accepting(D::ACCEPT));
-                    self.answered::<D, E>(&mut answer, place, attempt).await?
+                    self.answered::<D, E>(&mut answer, attempt).await?
                 }
                 // In a box, as what is rare.
                 Some(hook) => Box::pin(self.hooked::<D, E>(hook, &parts, place, attempt)).await?,
@@ -120,7 +120,7 @@ impl Http {
             let mut signed = parts.clone();
             hook.before(&mut signed, attempt).await?;
             let mut answer = self.exchange(&mut signed, place, attempt).await?;
-            let ended = self.answered::<D, E>(&mut answer, place, attempt).await?;
+            let ended = self.answered::<D, E>(&mut answer, attempt).await?;
             let refused = matches!(ended, Ended::Failed(_, StatusCode::UNAUTHORIZED));
             if !refused || asked || !hook.unauthorized(attempt).await {
                 return Ok(ended);
@@ -161,16 +161,9 @@ impl Http {
     async fn answered<D: Decode, E: ErrorBody>(
         &self,
         answer: &mut Answer,
-        place: &Place,
         attempt: &Attempt,
     ) -> Result<Ended<D::Reply>, Failure> {
         let status = answer.status();
-        if let Err(failure) = framing::check(status, answer.version(), answer.headers()) {
-            // awc may think that it has done with the connection while the real answer is still to come on it.
-            answer.give_up();
-            place.wires().distrust_idle();
-            return Err(failure);
-        }
         if !D::accepts(status) {
             // In a box, as what is rare.
             return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));

@@ -62,6 +62,8 @@ impl SharedWires {
             WireSettings {
                 tls: settings.tls().clone(),
                 connect_timeout: context.connect_timeout(),
+                max_header: settings.max_header(),
+                min_idle: pool.min_idle,
                 max_idle: pool.max_idle,
                 idle_timeout: pool.idle_timeout,
                 lifetime: pool.lifetime,

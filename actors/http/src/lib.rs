@@ -18,7 +18,6 @@ mod derive;
 mod downstream;
 mod explain;
 mod failure;
-mod framing;
 mod hook;
 mod place;
 mod propagate;

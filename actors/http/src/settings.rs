@@ -21,6 +21,7 @@ use crate::{
 /// | `url` | required | `http://` or `https://`, host, port, and a path that all calls' paths follow |
 /// | `urls` | none | several of these in place of `url`, of one scheme and path: calls are balanced over them |
 /// | `tls` | the system's roots, 1.2 | `roots`, `ca`, `cert`, `key`, `server_name`, `min_version`; with `https://` only |
+/// | `http.max_header` | `"64KiB"` | the largest head of an answer, to `"128KiB"`; a larger one fails its call |
 /// | `http.max_body` | `"8MiB"` | the largest body of an answer; a larger one fails its call |
 /// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
@@ -52,6 +53,7 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 struct Table {
+    max_header: HeaderLimit,
     max_body: ByteSize,
     max_decoded: ByteSize,
     headers: Headers,
@@ -63,6 +65,7 @@ struct Table {
 impl Default for Table {
     fn default() -> Self {
         Self {
+            max_header: HeaderLimit(ByteSize::kib(64)),
             max_body: ByteSize::mib(8),
             max_decoded: ByteSize::mib(32),
             headers: Headers::default(),
@@ -182,6 +185,22 @@ impl TryFrom<BTreeMap<String, String>> for Headers {
     }
 }
 
+/// How large an answer's head may be. awc itself goes no further than 128 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "ByteSize")]
+struct HeaderLimit(ByteSize);
+
+impl TryFrom<ByteSize> for HeaderLimit {
+    type Error = &'static str;
+
+    fn try_from(size: ByteSize) -> Result<Self, &'static str> {
+        match (ByteSize::kib(1)..=ByteSize::kib(128)).contains(&size) {
+            true => Ok(Self(size)),
+            false => Err("an answer's head may have from \"1KiB\" to \"128KiB\""),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 struct HealthPath(String);
@@ -207,6 +226,10 @@ impl HttpSettings {
 
     pub(crate) fn tls(&self) -> &TlsSettings {
         &self.tls
+    }
+
+    pub(crate) fn max_header(&self) -> ByteSize {
+        self.http.max_header.0
     }
 
     pub(crate) fn max_body(&self) -> ByteSize {

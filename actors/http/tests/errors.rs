@@ -154,7 +154,7 @@ fn a_head_without_an_end_is_given_up() {
         let server = Server::start(move |_, _| Reaction::Hang(head.clone())).await;
         let (failure, _) = fail(&server.client().await, get()).await;
         assert_failed(&failure, "protocol", Downstream, Symptom::Response, Yes);
-        assert_eq!(failure.to_string(), "the answer's head is too large");
+        assert_eq!(failure.to_string(), "the answer's head is larger than 64KiB (`http.max_header`)");
     });
 }
 

@@ -24,11 +24,18 @@ async fn server(odd: &'static str) -> Server {
 fn an_answer_whose_end_is_unclear_is_not_the_next_callers() {
     run(async {
         for odd in [
-            "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret",
-            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\nsecret",
             "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret",
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsecret",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nsecret",
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 6\r\ncontent-length: 6\r\n\r\nsecret",
+            "HTTP/1.1 200 OK\r\ncontent-length: +6\r\n\r\nsecret",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5, 6\r\n\r\nsecret",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nsecret",
+            "HTTP/9.9 abc\r\n\r\n",
+            "\0\0\u{1}garbage without an end",
+            "\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret",
         ] {
             let server = server(odd).await;
             let client = server.client().await;
@@ -44,13 +51,60 @@ fn an_answer_whose_end_is_unclear_is_not_the_next_callers() {
 }
 
 #[test]
-fn a_body_of_http_1_0_ends_with_its_connection() {
+fn interim_answers_are_passed_over() {
     run(async {
-        let server =
-            Server::start(|_, _| Reaction::WriteAndClose(b"HTTP/1.0 200 OK\r\n\r\nold but whole".to_vec()))
-                .await;
-        let body = server.client().await.send::<Text>(Request::get().path("/")).await.unwrap();
-        assert_eq!(body, "old but whole");
+        let server = server(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfinal",
+        )
+        .await;
+        let client = server.client().await;
+        assert_eq!(client.send::<Text>(Request::get().path("/first")).await.unwrap(), "final");
+        assert_eq!(client.send::<Text>(Request::get().path("/second")).await.unwrap(), "/second");
+        assert_eq!(server.received()[1].connection, 0, "the connection is as good as before");
+    });
+}
+
+#[test]
+fn a_body_may_end_with_its_connection_if_it_says_so() {
+    run(async {
+        for head in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n"] {
+            let body = "whole ".repeat(20_000);
+            let answer = format!("{head}{body}").into_bytes();
+            let server = Server::start(move |_, _| Reaction::WriteAndClose(answer.clone())).await;
+            let client = server.client().await;
+            for _ in 0..2 {
+                assert_eq!(client.send::<Text>(Request::get().path("/")).await.unwrap(), body);
+            }
+            assert_eq!(server.received()[1].connection, 1);
+        }
+    });
+}
+
+#[test]
+fn a_head_without_end_is_an_error_at_its_limit() {
+    run(async {
+        let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"y".repeat(100_000);
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000);
+        let long = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx: ".to_owned() + &"y".repeat(3_000) + "\r\n\r\n";
+        for bomb in [endless, interim, long] {
+            let answer = bomb.into_bytes();
+            let server = Server::start(move |_, _| Reaction::WriteAndClose(answer.clone())).await;
+            let client = server.client_with("http = { max_header = \"2KiB\" }").await;
+            let failure = client.send::<Text>(Request::get().path("/")).await.unwrap_err();
+            assert_eq!(failure.get_code(), Some("protocol"));
+            assert!(failure.to_string().contains("larger than 2KiB (`http.max_header`)"), "{failure}");
+        }
+    });
+}
+
+#[test]
+fn too_many_headers_are_an_error() {
+    run(async {
+        let headers: String = (0..200).map(|at| format!("x-{at}: y\r\n")).collect();
+        let server = Server::answering(answer("200 OK", &headers, "")).await;
+        let failure = server.client().await.send::<Text>(Request::get().path("/")).await.unwrap_err();
+        assert!(failure.to_string().contains("more than 96 headers"), "{failure}");
     });
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use seawall::{CallError, Failure, Service, downstream::Blame};
-use seawall_http::{Http, HttpCall};
+use seawall::{Call, CallError, Failure, Service, downstream::Blame};
+use seawall_http::{Http, HttpCall, Response, StatusCode, header::HeaderMap};
 use seawall_testkit::{Mock, mock, virtual_time};
 
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
@@ -66,6 +66,37 @@ fn or_through_the_real_policies_in_virtual_time() {
             2,
             "one that took too long, and one for all three: the rest was cached"
         );
+    });
+}
+
+/// A reply with its headers, of which only the body may be nothing.
+#[derive(Clone, HttpCall)]
+#[http(get = "/users/{id}/page", reply = Response<Option<User>>, cache(ttl = "5m"))]
+struct GetPage {
+    id: u64,
+}
+
+#[test]
+fn a_reply_that_may_be_nothing_tells_that_it_is() {
+    let ann = || Some(User { name: "ann".to_owned() });
+    let page = |body| Response { status: StatusCode::OK, headers: HeaderMap::new(), body };
+    assert!(Call::<Http>::is_negative(&GetUser { id: 7 }, &None));
+    assert!(!Call::<Http>::is_negative(&GetUser { id: 7 }, &ann()));
+    assert!(Call::<Http>::is_negative(&GetPage { id: 7 }, &page(None)));
+    assert!(!Call::<Http>::is_negative(&GetPage { id: 7 }, &page(ann())));
+}
+
+#[test]
+fn nothing_is_kept_for_a_time_of_its_own() {
+    virtual_time(async || {
+        let settings = "cache = { negative_ttl = \"5s\", jitter = \"0%\" }";
+        let users = Mock::<Http>::with_policies("users", settings).expect("the settings are right");
+        users.on(|_: &GetUser| Ok(None));
+        for (seconds, calls) in [(0, 1), (4, 1), (2, 2)] {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            assert_eq!(greeting(&users.service(), 7).await.expect("there is none"), "Who are you?");
+            assert_eq!(users.calls::<GetUser>(), calls);
+        }
     });
 }
 

@@ -48,6 +48,7 @@ fn what_is_wrong_is_said() {
         ("url = \"http://a\"\nhttp = { auth = { user = \"ann\" } }", "either `bearer`"),
         ("url = \"http://a\"\nhttp = { headers = { host = \"b\" } }", "cannot be set"),
         ("url = \"http://a\"\nhttp = { headers = { x = \"a\\nb\" } }", "no header may carry"),
+        ("url = \"http://a\"\nhttp = { max_header = \"1MiB\" }", "from \"1KiB\" to \"128KiB\""),
         ("url = \"http://a\"\nhttp = { propagate = [\"tenant\"] }", "deadline"),
     ] {
         let error = read(text).expect_err(text);

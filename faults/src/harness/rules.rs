@@ -20,6 +20,9 @@ const MIB: u64 = 1 << 20;
 /// How late a call may end after its deadline: the timer, and the way back to its caller.
 pub(crate) const TIMER: Duration = Duration::from_millis(20);
 
+/// What a plain thread's question may take, 99 times of 100, on a machine that is quiet: ten times what it takes there.
+const QUIET: Duration = Duration::from_millis(5);
+
 /// Which rules hold, and with which figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -179,8 +182,11 @@ impl Rules {
         // The first calls make the connections.
         let (quiet, busy) = (latency(start + Duration::from_millis(300), fault), latency(fault, end));
         // A call wakes three threads, its caller's, its server's and its caller's again; each may have to wait for a core
-        // as the plain thread has.
-        let bound = quiet * 2 + Duration::from_millis(5) + outcome.noise.p99(fault, end) * 3;
+        // as the plain thread has. On a machine that is not quiet the worst wait, too, falls upon more than one in a
+        // hundred.
+        let noise = outcome.noise.p99(fault, end);
+        let worst = if noise > QUIET { outcome.noise.longest(fault, end) } else { Duration::ZERO };
+        let bound = quiet * 2 + Duration::from_millis(5) + noise * 3 + worst;
         report.within("I5 neighbour's p99", busy, bound);
     }
 

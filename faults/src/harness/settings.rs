@@ -73,7 +73,7 @@ impl Settings {
 
     /// Whether it is said where the service under test is.
     pub(crate) fn has_url(&self) -> bool {
-        self.table["services"]["subject"].get("url").is_some()
+        ["url", "urls"].iter().any(|key| self.table["services"]["subject"].get(key).is_some())
     }
 
     pub(crate) fn text(&self) -> String {

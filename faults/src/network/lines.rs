@@ -5,7 +5,8 @@ use std::time::Duration;
 use seawall::policy::breaker::State;
 use seawall_testkit::{Direction, FaultProxy, Flow};
 
-use crate::harness::load::{Record, tally};
+use crate::harness::bed::RATE;
+use crate::harness::load::{Record, mixed, tally};
 use crate::harness::settings::DEADLINE;
 use crate::harness::times::quantile;
 use crate::harness::{Bed, Manner, Origin, Outcome, Report, Rules, Settings, Stage};
@@ -21,6 +22,7 @@ async fn through(
     stage: &Stage,
     settings: Settings,
     manner: Manner,
+    rate: f64,
     fault: impl Fn(Direction, &mut Flow),
 ) -> Outcome {
     let origin = Origin::start();
@@ -33,11 +35,12 @@ async fn through(
             proxy.flow(direction, |flow| fault(direction, flow));
         }
     };
-    bed.run(broken, async |_: &Bed| proxy.heal().await).await
+    let shoot = mixed(&bed.subject);
+    bed.run_with(shoot, rate, broken, async |_: &Bed| proxy.heal().await).await
 }
 
 async fn jitter(stage: Stage) -> Report {
-    let outcome = through(&stage, Settings::reference(stage.full), Manner::default(), |_, flow| {
+    let outcome = through(&stage, Settings::reference(stage.full), Manner::default(), RATE, |_, flow| {
         // 20 to 180 ms, as 100 +- 80 ms.
         flow.delay = Duration::from_millis(20);
         flow.jitter = Duration::from_millis(160);
@@ -64,7 +67,7 @@ async fn jitter(stage: Stage) -> Report {
 
 async fn narrow(stage: Stage) -> Report {
     let large = Manner { body_bytes: 30 << 10, ..Manner::default() };
-    let outcome = through(&stage, Settings::reference(stage.full), large, |direction, flow| {
+    let outcome = through(&stage, Settings::reference(stage.full), large, RATE, |direction, flow| {
         if direction == Direction::ToClient {
             flow.bandwidth = Some(10 << 10);
         }
@@ -83,10 +86,12 @@ async fn narrow(stage: Stage) -> Report {
 }
 
 async fn sliced(stage: Stage) -> Report {
-    let outcome = through(&stage, Settings::reference(stage.full), Manner::default(), |_, flow| {
-        flow.slice = Some(1..=3);
-    })
-    .await;
+    // Hundreds of segments for each call, which the proxy is to write one by one.
+    let outcome =
+        through(&stage, Settings::reference(stage.full), Manner::default(), RATE / 4.0, |_, flow| {
+            flow.slice = Some(1..=3);
+        })
+        .await;
     let mut report = Report::default();
     let failed = outcome.records.iter().filter(|record| !record.is_answer()).count();
     report.exactly("calls that failed", failed, 0);
@@ -117,12 +122,13 @@ async fn lingering(stage: Stage) -> Report {
 }
 
 async fn deaf(stage: Stage) -> Report {
-    let outcome = through(&stage, Settings::reference(stage.full), Manner::default(), |direction, flow| {
-        if direction == Direction::ToClient {
-            flow.lossy = true;
-        }
-    })
-    .await;
+    let outcome =
+        through(&stage, Settings::reference(stage.full), Manner::default(), RATE, |direction, flow| {
+            if direction == Direction::ToClient {
+                flow.lossy = true;
+            }
+        })
+        .await;
     let mut report = Report::default();
     let writes = outcome.arrivals.iter().filter(|arrival| arrival.write);
     let mut nonces: Vec<u64> = writes.map(|arrival| arrival.nonce).collect();

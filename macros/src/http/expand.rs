@@ -5,7 +5,7 @@ use syn::{DeriveInput, FieldsNamed, Ident, LitStr, Type, ext::IdentExt as _};
 use super::{
     attributes::{Attributes, Value},
     place::Places,
-    reply::decoder,
+    reply::{decoder, is_nothing},
     template::{Piece, Template},
 };
 
@@ -103,7 +103,16 @@ impl Expansion<'_> {
                 }
             }
         });
+        let is_negative = is_nothing(&self.attributes.reply, quote!(*reply)).map(|is_nothing| {
+            quote! {
+                fn is_negative(&self, reply: &Self::Reply) -> bool {
+                    #is_nothing
+                }
+            }
+        });
         quote! {
+            #is_negative
+
             fn sharing() -> ::core::option::Option<::seawall_http::__private::Sharing<Self::Reply>> {
                 ::core::option::Option::Some(::seawall_http::__private::Sharing::new())
             }

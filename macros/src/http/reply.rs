@@ -31,6 +31,23 @@ pub(super) fn decoder(reply: &Type) -> TokenStream {
     }
 }
 
+/// How a reply that is written like this, and stands at `place`, tells that there is nothing; `None` where it cannot.
+pub(super) fn is_nothing(reply: &Type, place: TokenStream) -> Option<TokenStream> {
+    match reply {
+        Type::Paren(inner) => is_nothing(&inner.elem, place),
+        Type::Group(inner) => is_nothing(&inner.elem, place),
+        Type::Path(path) => {
+            let last = path.path.segments.last()?;
+            match (last.ident.to_string().as_str(), argument(&last.arguments)) {
+                ("Option", Some(_)) => Some(quote!(::core::option::Option::is_none(&#place))),
+                ("Response", Some(inner)) => is_nothing(inner, quote!((#place).body)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 fn json(reply: &Type) -> TokenStream {
     quote_spanned!(reply.span()=> ::seawall_http::__private::Json<#reply>)
 }

@@ -149,6 +149,11 @@ impl Breaker {
         self.refuse(self.word().state(), now)
     }
 
+    /// Whether all is well: it is closed, or disabled.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.word().state(), State::Closed | State::Disabled)
+    }
+
     /// Admits an attempt, changing from open to half-open where it is time.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     log::Ending,
+    sights::Sights,
     world::{Kind, count_at},
 };
 
@@ -34,9 +35,6 @@ struct Service {
     /// Things, and the newest version that a caller knows to have been written.
     written: BTreeMap<u64, u64>,
 }
-
-/// What has come about in runs, and how often: a run in which nothing happens proves nothing.
-pub type Sights = BTreeMap<&'static str, u64>;
 
 /// When a call ended, how, and after how long.
 #[derive(Clone, Copy, Debug)]

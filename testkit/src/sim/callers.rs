@@ -1,6 +1,6 @@
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
-use seawall::{Answer, Call, CallError, Origin, Priority, Service, call::Reason};
+use seawall::{Answer, Call, CallError, Origin, Priority, Service};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     random::Random,
     run::Run,
     settings::DEADLINE,
+    sights,
     weather::Weather,
     world::Kind,
 };
@@ -168,7 +169,7 @@ impl Planned {
         if let Some(Err(error)) = &result
             && let Some(reason) = error.reason()
         {
-            run.books.sight(refusal(reason));
+            run.books.sight(sights::of_refusal(reason));
         }
         if took > hurry.unwrap_or(DEADLINE) + GRACE {
             let text = format_args!("{nonce} ended {took:?} after it began, as {how:?}");
@@ -264,20 +265,6 @@ async fn patiently<T>(patience: Option<Duration>, call: impl Future<Output = T>)
     match patience {
         Some(patience) => timeout(patience, call).await.ok(),
         None => Some(call.await),
-    }
-}
-
-/// The sight that a refusal is.
-fn refusal(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::Breaker(_) => "refused: breaker",
-        Reason::BulkheadFull { .. } => "refused: bulkhead full",
-        Reason::QueueTimeout(_) => "refused: queue timeout",
-        Reason::Shed => "refused: shed",
-        Reason::DeadlinePassed => "refused: deadline",
-        Reason::Unavailable { .. } => "refused: unavailable",
-        Reason::ServiceFailed { .. } => "refused: service failed",
-        _ => "refused: other",
     }
 }
 

@@ -1,33 +1,29 @@
 use std::{
-    fs,
     future::{Future, poll_fn},
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::Poll,
     time::Duration,
 };
 
-use seawall::{
-    Priority, Runtime, Service,
-    telemetry::{Cause, What},
-};
+use seawall::{Priority, Runtime, Service, telemetry::What};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    books::{Books, End, Sights},
+    books::{Books, End},
     callers,
     kind::{Get, Message, Simulated},
     log::{Ending, Entry, Log, Step, hash_of},
     panics,
-    plan::{Change, Fault, FaultKind, Plan},
+    plan::{Fault, FaultKind, Plan},
+    reload::{Files, reload},
     rules::{self, Verdicts, Violation, Violations},
-    settings::DEADLINE,
+    settings::{DEADLINE, MEASURED_MOST},
+    sights::{self, Sights},
     world::{Kind, World},
 };
 
@@ -130,7 +126,7 @@ async fn simulate(plan: Arc<Plan>, whole_log: bool) -> Report {
         sleep(GLANCE).await;
         watch.glance(&run, &runtime);
         while let Some(event) = events.try_next() {
-            if let Some(sight) = sight(&event.what) {
+            if let Some(sight) = sights::of_event(&event.what) {
                 run.books.sight(sight);
             }
             let place = event.service.and_then(|name| place_of(&plan, &name));
@@ -193,64 +189,6 @@ async fn judge(run: &Run, runtime: Runtime, good: u64, bad: u64) -> Report {
     }
 }
 
-/// What has to come about in some run of many: where one of these never does, the runs miss what they are there for.
-pub const EXPECTED: [&str; 30] = [
-    "call: fresh",
-    "call: cached",
-    "call: stale",
-    "call: fallback",
-    "call: error",
-    "call: timeout",
-    "call: rejected",
-    "call: cancelled",
-    "refused: breaker",
-    "refused: bulkhead full",
-    "refused: queue timeout",
-    "refused: shed",
-    "refused: deadline",
-    "refused: unavailable",
-    "refused: service failed",
-    "breaker: open",
-    "breaker: half open",
-    "breaker: closed",
-    "saturated",
-    "relieved",
-    "retry budget spent",
-    "pool failed",
-    "shard panicked",
-    "shard unhealthy",
-    "attempts panicked",
-    "reopened",
-    "service failed",
-    "service recovered",
-    "reloaded",
-    "reload refused",
-];
-
-/// The sight that an event is.
-fn sight(what: &What) -> Option<&'static str> {
-    Some(match what {
-        What::Breaker { transition, .. } => match transition.to.word() {
-            "open" => "breaker: open",
-            "half_open" => "breaker: half open",
-            _ => "breaker: closed",
-        },
-        What::Saturated => "saturated",
-        What::Relieved => "relieved",
-        What::BudgetExhausted => "retry budget spent",
-        What::PoolFailed { .. } => "pool failed",
-        What::ShardRestarted { cause: Cause::Panic, .. } => "shard panicked",
-        What::ShardRestarted { cause: Cause::Unhealthy, .. } => "shard unhealthy",
-        What::ShardRestarted { cause: Cause::AttemptPanics, .. } => "attempts panicked",
-        What::ShardRestarted { cause: Cause::Requested, .. } => "reopened",
-        What::ServiceFailed { .. } => "service failed",
-        What::ServiceRecovered => "service recovered",
-        What::Reloaded { .. } => "reloaded",
-        What::ReloadRefused { .. } => "reload refused",
-        _ => return None,
-    })
-}
-
 fn place_of(plan: &Plan, name: &str) -> Option<usize> {
     plan.services.iter().position(|service| service.name == name)
 }
@@ -284,6 +222,10 @@ impl Watch {
                 if *current != limits {
                     (*before, *current) = (*current, limits);
                     self.changed[place] = now;
+                }
+                // A measured limit goes up and down between two glances.
+                if run.plan.services[place].settings.adaptive {
+                    return (MEASURED_MOST, limits.1.max(before.1));
                 }
                 // Who was admitted by wider limits has his time to end.
                 if now < self.changed[place] + DEADLINE * 2 {
@@ -346,31 +288,6 @@ async fn kill(run: &Run, place: usize, service: &Service<Simulated>) {
     run.books.end(place, Kind::Get, nonce, end, true);
 }
 
-/// Reloads as planned; how often well, and how often not.
-async fn reload(run: Arc<Run>, runtime: Runtime, files: Files) -> (u64, u64) {
-    let (mut changes, mut good, mut bad) = (Vec::new(), 0, 0);
-    for reload in &run.plan.reloads {
-        sleep(reload.at.saturating_sub(run.log.elapsed())).await;
-        let is_mistake = matches!(reload.change, Change::Mistake(_));
-        changes.push(reload.change.clone());
-        files.write(&run.plan.toml(&changes));
-        if is_mistake {
-            changes.pop();
-        }
-        let result = runtime.reload();
-        run.log.add(run.plan.services.len(), Step::Reloaded(result.is_ok()));
-        match (result, is_mistake) {
-            (Ok(_), false) => good += 1,
-            (Err(_), true) => bad += 1,
-            (Ok(_), true) => run.violations.add("I8", format_args!("{:?} was not refused", reload.change)),
-            (Err(error), false) => {
-                run.violations.add("I8", format_args!("{:?} was refused: {error}", reload.change));
-            }
-        }
-    }
-    (good, bad)
-}
-
 /// Calls by the second in which they ended.
 fn by_second(ends: &[End]) -> Vec<Second> {
     let length = ends.last().map_or(0, |end| end.at.as_secs() as usize + 1);
@@ -394,34 +311,4 @@ fn by_second(ends: &[End]) -> Vec<Second> {
             times.get((times.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default();
     }
     seconds
-}
-
-/// A directory of settings of the run's own, gone with it.
-struct Files(PathBuf);
-
-static DIRECTORIES: AtomicU64 = AtomicU64::new(0);
-
-impl Files {
-    fn new() -> io::Result<Self> {
-        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("seawall-sim-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn write(&self, settings: &str) {
-        fs::write(self.0.join("default.toml"), settings)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.0.display()));
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        // Nobody is helped by a run that fails for what it leaves behind.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

@@ -9,6 +9,10 @@ pub struct Settings {
     pub address: u64,
     /// Calls in flight, and calls that wait.
     pub bulkhead: Option<(u64, u64)>,
+    /// Whether waiting is kept short under overload.
+    pub codel: bool,
+    /// Whether how many may be in flight is measured, in place of the number given.
+    pub adaptive: bool,
     /// The breaker.
     pub breaker: Option<Breaker>,
     /// Attempts in all.
@@ -46,6 +50,8 @@ pub struct Breaker {
 pub(super) const DEADLINE: Duration = Duration::from_millis(500);
 /// How long opening a pool may take.
 pub(super) const CONNECT: Duration = Duration::from_millis(300);
+/// How many calls a measured limit may let through.
+pub(super) const MEASURED_MOST: u64 = 200;
 /// The longest pause between two tries to open one.
 pub(super) const RESTART: Duration = Duration::from_secs(1);
 /// How long probes may hold the gate: longer than any takes, so that a slot that nobody gives back shows.
@@ -57,6 +63,8 @@ impl Settings {
         Self {
             address: 0,
             bulkhead: None,
+            codel: false,
+            adaptive: false,
             breaker: None,
             attempts,
             budget: None,
@@ -70,6 +78,7 @@ impl Settings {
     pub fn reference() -> Self {
         Self {
             bulkhead: Some((64, 128)),
+            codel: true,
             breaker: Some(Breaker {
                 counts_calls: true,
                 threshold: 50,
@@ -91,6 +100,8 @@ impl Settings {
         Self {
             address: 0,
             bulkhead: Some((random.between(16, 64), random.between(16, 128))),
+            codel: random.happens(0.5),
+            adaptive: random.happens(0.3),
             breaker: Some(Breaker {
                 counts_calls: random.happens(0.5),
                 threshold: random.between(30, 60),
@@ -144,7 +155,12 @@ impl Settings {
         let bulkhead = self.bulkhead.map_or_else(
             || "false".to_owned(),
             |(in_flight, queue)| {
-                format!("{{ max_in_flight = {in_flight}, max_queue = {queue}, queue_timeout = \"250ms\" }}")
+                format!(
+                    "{{ max_in_flight = {in_flight}, max_queue = {queue}, queue_timeout = \"250ms\", codel = {}, \
+                     adaptive = {} }}",
+                    if self.codel { "{}" } else { "false" },
+                    if self.adaptive { "{}" } else { "false" },
+                )
             },
         );
         let budget = self.budget.map_or_else(

@@ -21,11 +21,16 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 impl Plan {
-    /// Ten times as many calls as can be answered, from 10 s to 30 s, with half of what can before and after. One call
-    /// in ten is critical.
+    /// Ten times as many calls as can be answered, from 10 s to 30 s, with half of what can before and after.
     pub fn overload(settings: Settings) -> Self {
+        flooded(settings, callers(CAPACITY as f64 / 2.0), 20, seconds(10), seconds(30))
+    }
+
+    /// The same with five times as many, of which one in ten is critical: of ten times as many these alone would be all
+    /// that can be answered, and whoever is asked for all he can do cannot keep a queue short.
+    pub fn priorities(settings: Settings) -> Self {
         let callers = Callers { priorities: [1, 9, 0, 0], ..callers(CAPACITY as f64 / 2.0) };
-        flooded(settings, callers, 20, seconds(10), seconds(30))
+        flooded(settings, callers, 10, seconds(10), seconds(30))
     }
 
     /// What keeps a service down after the reason has gone: 30 s of three times as many calls as can be answered, with a

@@ -3,12 +3,17 @@ use awc::error::{ConnectError, SendRequestError};
 use seawall::downstream::{Blame, Failure, Reached, Stage, Symptom};
 
 use super::{Said, protocol};
-use crate::wire::{Cause, ConnectFailure};
+use crate::wire::{BadHead, Cause, ConnectFailure};
 
 /// Classifies an exchange that ended without an answer. `sent`: whether any byte of the request left.
 pub(crate) fn of_exchange(error: SendRequestError, sent: bool) -> Failure {
     if let Some(failure) = ConnectFailure::find(&error) {
         return of_connecting(failure);
+    }
+    if let SendRequestError::Response(ParseError::Io(error)) = &error
+        && let Some(bad) = BadHead::find(error)
+    {
+        return protocol(bad.to_string());
     }
     let maybe = if sent { Reached::Maybe } else { Reached::No };
     let reset = |what: &'static str| {
@@ -27,7 +32,7 @@ pub(crate) fn of_exchange(error: SendRequestError, sent: bool) -> Failure {
             ParseError::Io(_) | ParseError::Incomplete => {
                 reset("the connection broke in the middle of the answer")
             }
-            ParseError::TooLarge => protocol("the answer's head is too large"),
+            ParseError::TooLarge => protocol("the answer's head is too large, or has more than 96 headers"),
             _ => protocol("the answer is no valid HTTP"),
         },
         // awc's own limit a thread, which stands no higher than the process's.

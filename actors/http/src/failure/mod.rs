@@ -5,7 +5,7 @@ mod answer;
 mod exchange;
 mod retry_after;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use awc::error::PayloadError;
 use seawall::{
@@ -17,7 +17,7 @@ pub(crate) use answer::of_answer;
 pub(crate) use exchange::of_exchange;
 
 /// An answer came that is not to HTTP's rules.
-pub(crate) fn protocol(what: &'static str) -> Failure {
+pub(crate) fn protocol(what: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(Blame::Downstream, what).symptom(Symptom::Response).reached(Reached::Yes).code("protocol")
 }
 

@@ -9,7 +9,7 @@ use std::{
 use actix_http::{Payload, ResponseHead, header::HeaderMap};
 use awc::{
     error::{PayloadError, SendRequestError},
-    http::{StatusCode, Version},
+    http::StatusCode,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -119,10 +119,6 @@ impl Future for Asking {
 impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
         self.head.status
-    }
-
-    pub(crate) fn version(&self) -> Version {
-        self.head.version
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {

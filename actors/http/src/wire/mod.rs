@@ -17,6 +17,7 @@
 //! - [`Exchange`] is one request's. Sent through it, the request leaves notes on what became of it: whether a byte of it
 //!   left, whether a byte of an answer came, whether the connection had been used before. [`Answer`] is what it brings,
 //!   and in whose lifetime the connection is nobody else's.
+//! - `guard` shows awc only such heads of answers as it reads right; what it holds back is a [`BadHead`].
 //! - [`ConnectFailure`] is why there is no connection. It travels through awc's errors and is found again by
 //!   [`ConnectFailure::find`].
 //!
@@ -26,11 +27,13 @@ mod client;
 mod dial;
 mod exchange;
 mod failure;
+mod guard;
 mod permits;
 mod resolve;
 mod service;
 mod settings;
 mod shard;
+mod spares;
 mod stats;
 mod stream;
 mod target;
@@ -42,6 +45,7 @@ mod tests;
 pub(crate) use client::{Client, Sending};
 pub(crate) use exchange::{Answer, Asking, Exchange};
 pub(crate) use failure::{Cause, ConnectFailure, Stage};
+pub(crate) use guard::BadHead;
 pub(crate) use permits::ConnectionPermits;
 pub(crate) use service::{Wire, Wires};
 pub(crate) use settings::{PemSource, Roots, SetupError, TlsSettings, TlsVersion, WireSettings};

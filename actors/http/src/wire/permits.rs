@@ -128,8 +128,13 @@ impl ConnectionPermits {
     /// How many connections a thread may keep to itself while others wait: its part of them, rounded up; none where
     /// there are more threads than connections.
     pub(super) fn fair_share(&self) -> usize {
-        let shards = self.shards.lock().iter().filter(|shard| shard.strong_count() > 0).count().max(1);
+        let shards = self.threads();
         if shards > self.max { 0 } else { self.max.div_ceil(shards) }
+    }
+
+    /// How many threads have a part in the connections.
+    pub(super) fn threads(&self) -> usize {
+        self.shards.lock().iter().filter(|shard| shard.strong_count() > 0).count().max(1)
     }
 
     /// Takes a permit if one is free and nobody waits for it.

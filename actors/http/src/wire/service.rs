@@ -22,6 +22,7 @@ use super::{
     permits::Exhausted,
     resolve::Resolver,
     shard::{Shard, Waited},
+    spares::Spares,
     stats::WireStats,
     stream::{Socket, WireStream},
     tls::Tls,
@@ -131,7 +132,7 @@ impl Wires {
 
     /// Makes a connection, or says why not. The turn to connect is waited for within the connect timeout: it takes
     /// long only where earlier connections are slow to be made.
-    async fn connect(&self) -> Result<Socket, Cause> {
+    pub(super) async fn connect(&self) -> Result<Socket, Cause> {
         let stage = Cell::new(Stage::Turn);
         let limit = self.settings.connect_timeout;
         let began = Instant::now();
@@ -171,12 +172,16 @@ impl Wires {
 
 /// One thread's connector for awc.
 #[derive(Clone)]
-pub(crate) struct Wire(Rc<Shard>);
+pub(crate) struct Wire {
+    shard: Rc<Shard>,
+    spares: Rc<Spares>,
+}
 
 impl Wire {
     /// A connector on this thread, which must be one where local tasks can run.
     pub(crate) fn new(wires: &Arc<Wires>) -> Self {
-        Self(Shard::new(wires.clone()))
+        let shard = Shard::new(wires.clone());
+        Self { spares: Spares::new(&shard), shard }
     }
 
     /// A client over these connections.
@@ -184,20 +189,23 @@ impl Wire {
     /// # Errors
     /// As [`Client::new`].
     pub(crate) fn client(&self) -> Result<Client, SetupError> {
-        let wires = self.0.wires();
+        let wires = self.shard.wires();
         Client::new(self.clone(), wires.permits().acquire_timeout() + wires.settings().connect_timeout)
     }
 
     /// Keeps no connection any more: closes the idle ones now, and the others when their requests end. For a pool that
     /// is replaced or drained.
     pub(crate) fn retire(&self) {
-        self.0.retire();
+        self.shard.retire();
     }
 
     /// A connection for the request that is polled here. The two waits have a limit each: for the right to a
     /// connection, which is our own affair, the acquire timeout; for making it, the connect timeout.
     async fn obtain(&self) -> Result<WireStream, Cause> {
-        let shard = &self.0;
+        let shard = &self.shard;
+        if let Some(open) = self.spares.take() {
+            return Ok(WireStream::passed_on(open));
+        }
         let permit = match shard.wires().permits().try_acquire() {
             Some(permit) => permit,
             None => {
@@ -220,7 +228,7 @@ impl Wire {
 
     /// What this thread shares with the service's others.
     pub(crate) fn wires(&self) -> &Arc<Wires> {
-        self.0.wires()
+        self.shard.wires()
     }
 }
 

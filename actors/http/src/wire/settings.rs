@@ -1,5 +1,6 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
+use seawall::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::Target;
@@ -14,6 +15,10 @@ pub(crate) struct WireSettings {
     pub(crate) tls: TlsSettings,
     /// The longest a connection may take to make: its turn, the name, TCP and TLS together. 2 s by default.
     pub(crate) connect_timeout: Duration,
+    /// The largest head of an answer. 64 KiB by default.
+    pub(crate) max_header: ByteSize,
+    /// How many idle connections there are at least, over all threads that have any. None by default.
+    pub(crate) min_idle: usize,
     /// How many idle connections a thread keeps at most. 20 by default.
     pub(crate) max_idle: usize,
     /// How long a connection may be idle. 30 s by default.
@@ -29,6 +34,8 @@ impl WireSettings {
             target,
             tls: TlsSettings::default(),
             connect_timeout: Duration::from_secs(2),
+            max_header: ByteSize::kib(64),
+            min_idle: 0,
             max_idle: 20,
             idle_timeout: Duration::from_secs(30),
             lifetime: Duration::from_secs(30 * 60),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     permits::{Exhausted, Permit, ShardSignal},
     service::Wires,
+    spares::Spares,
     stats::{Counter, WireStats},
     stream::{Open, Slot},
 };
@@ -41,6 +42,10 @@ pub(super) struct Shard {
     waiters: RefCell<VecDeque<oneshot::Sender<Open>>>,
     /// The longest idle one first.
     idle: RefCell<VecDeque<Rc<Slot>>>,
+    /// Those that are kept warm, and how many they are.
+    spares: RefCell<Weak<Spares>>,
+    spare: Cell<usize>,
+    lacking: Notify,
     /// When the reaper wakes next, unless it is woken; `None` for not at all.
     wakes: Cell<Option<Instant>>,
     reaper: RefCell<Option<JoinHandle<()>>>,
@@ -63,6 +68,9 @@ impl Shard {
             retired: Cell::new(false),
             waiters: RefCell::default(),
             idle: RefCell::default(),
+            spares: RefCell::default(),
+            spare: Cell::new(0),
+            lacking: Notify::new(),
             wakes: Cell::new(None),
             reaper: RefCell::new(None),
         })
@@ -116,6 +124,30 @@ impl Shard {
                 permit = &mut permit => return permit.map(Waited::Permit),
             }
         }
+    }
+
+    pub(super) fn set_spares(&self, spares: &Rc<Spares>) {
+        self.spares.replace(Rc::downgrade(spares));
+    }
+
+    pub(super) fn set_spare(&self, spare: usize) {
+        self.spare.set(spare);
+        self.count();
+    }
+
+    /// Whether the thread has fewer idle connections than its part of what there should be at least, rounded up.
+    pub(super) fn lacks_idle(&self) -> bool {
+        let least = self.wires.settings().min_idle;
+        least > 0 && !self.retired.get() && self.count_idle() < least.div_ceil(self.wires.permits().threads())
+    }
+
+    /// Waits until the thread may have too few idle connections.
+    pub(super) async fn lacking(&self) {
+        self.lacking.notified().await;
+    }
+
+    fn count_idle(&self) -> usize {
+        self.idle.borrow().len() + self.spare.get()
     }
 
     /// No connection is kept any more: the idle ones are closed, the others once they are.
@@ -189,7 +221,10 @@ impl Shard {
     }
 
     fn count(&self) {
-        self.signal.set_idle(self.idle.borrow().len());
+        self.signal.set_idle(self.count_idle());
+        if self.lacks_idle() {
+            self.lacking.notify_one();
+        }
     }
 
     /// When a connection is to be closed, for being idle or for its age.
@@ -214,7 +249,13 @@ impl Shard {
         self.count();
         match &first {
             Some(slot) => self.close(slot, reason),
-            None => return false,
+            None => {
+                let spares = self.spares.borrow().upgrade();
+                if !spares.is_some_and(|spares| spares.close_one()) {
+                    return false;
+                }
+                reason.increment();
+            }
         }
         true
     }
@@ -239,7 +280,7 @@ impl Shard {
     fn reap(&self) {
         let permits = self.wires.permits();
         for _ in 0..self.signal.take_asked() {
-            if self.idle.borrow().is_empty() {
+            if self.count_idle() == 0 {
                 // What this thread was asked for is in use again: perhaps another has some.
                 if permits.unserved() > 0 {
                     permits.ask();

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::{exchange::Record, permits::Permit, shard::Shard};
+use super::{exchange::Record, guard::Guard, permits::Permit, shard::Shard};
 
 /// A connection as awc sees it. The socket itself lies in a slot that the thread's reaper can empty: awc, which looks
 /// at a pooled connection before it uses it, then finds it at its end and lets go of it.
@@ -26,6 +26,7 @@ pub(crate) struct WireStream(Rc<Slot>);
 pub(super) struct Slot {
     open: RefCell<Option<Open>>,
     phase: RefCell<Phase>,
+    guard: RefCell<Guard>,
     opened: Instant,
     /// The service's epoch when the last answer came.
     epoch: Cell<u64>,
@@ -53,8 +54,7 @@ struct Lent {
     answered: bool,
 }
 
-/// An open socket and its permit: they go together, and wherever they end they are counted. A check of HTTP's framing
-/// stands here when there is one, between the socket and awc.
+/// An open socket and its permit: they go together, and wherever they end they are counted.
 pub(super) struct Open {
     socket: Socket,
     opened: Instant,
@@ -71,11 +71,10 @@ pub(super) enum Socket {
 impl WireStream {
     /// A new connection, lent to the exchange inside which this is called.
     pub(super) fn new(socket: Socket, permit: Permit, shard: &Rc<Shard>) -> Self {
-        shard.opened();
-        Self::lent(Open { socket, opened: Instant::now(), shard: shard.clone(), _permit: permit }, false)
+        Self::lent(Open::new(socket, permit, shard), false)
     }
 
-    /// A connection that another request of this thread has done with.
+    /// A connection that another request of this thread has done with, or that was made before any asked for it.
     pub(super) fn passed_on(open: Open) -> Self {
         Self::lent(open, true)
     }
@@ -87,6 +86,7 @@ impl WireStream {
             open: RefCell::new(Some(open)),
             // As if the last answer had just been read.
             phase: RefCell::new(Phase::Lent(Lent { to: None, answered: reused })),
+            guard: RefCell::default(),
             epoch: Cell::new(0),
             watched: Cell::new(false),
         });
@@ -127,6 +127,7 @@ impl Slot {
         let to = record.as_ref().map(Rc::downgrade);
         let before = self.phase.replace(Phase::Lent(Lent { to, answered: false }));
         self.watched.set(false);
+        self.guard.replace(Guard::Fresh);
         let reused = match before {
             Phase::Idle(_) => {
                 self.shard.forget(self);
@@ -264,14 +265,17 @@ impl fmt::Debug for WireStream {
 impl AsyncRead for WireStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.0.reading();
-        let before = buf.filled().len();
-        let polled = self.0.poll((), |socket| socket.poll_read(cx, buf));
-        if buf.filled().len() > before {
-            self.0.note(true);
-        } else if polled.is_ready() && buf.remaining() > 0 {
-            self.0.note_ended();
-        }
-        polled
+        let limit = self.0.shard.wires().settings().max_header;
+        self.0.guard.borrow_mut().poll_read(buf, limit, |buf| {
+            let before = buf.filled().len();
+            let polled = self.0.poll((), |socket| socket.poll_read(cx, buf));
+            if buf.filled().len() > before {
+                self.0.note(true);
+            } else if polled.is_ready() && buf.remaining() > 0 {
+                self.0.note_ended();
+            }
+            polled
+        })
     }
 }
 
@@ -285,6 +289,7 @@ impl AsyncWrite for WireStream {
         });
         if matches!(polled, Poll::Ready(Ok(written)) if written > 0) {
             self.0.note(false);
+            self.0.guard.borrow_mut().expect();
         }
         polled
     }
@@ -342,12 +347,26 @@ impl Socket {
 }
 
 impl Open {
-    /// Whether a connection that is passed on can take no request: what awc asks of those in its pool.
-    pub(super) fn is_spent(&mut self) -> bool {
+    pub(super) fn new(socket: Socket, permit: Permit, shard: &Rc<Shard>) -> Self {
+        shard.opened();
+        Self { socket, opened: Instant::now(), shard: shard.clone(), _permit: permit }
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Whether it has ended while nobody used it, or received what nobody asked for; if not, the caller is woken when it
+    /// does.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        let cx = &mut Context::from_waker(Waker::noop());
-        self.socket.is_spent() || Pin::new(&mut self.socket).poll_read(cx, &mut byte).is_ready()
+        Pin::new(&mut self.socket).poll_read(cx, &mut byte).map(|_| ())
+    }
+
+    /// Whether a connection that is passed on can take no request: what awc asks of those in its pool.
+    pub(super) fn is_spent(&mut self) -> bool {
+        self.socket.is_spent() || self.poll_ended(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 }
 

@@ -5,6 +5,7 @@ mod exchange;
 mod idle;
 mod permits;
 mod server;
+mod spares;
 mod tls;
 
 use std::{num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
