@@ -241,6 +241,42 @@ fn difference_the_rate_is_of_outcomes_which_hits_and_refusals_are_not() {
     });
 }
 
+/// In opossum one call may be a failure, a time-out and a fallback, so that its counters sum up to nothing.
+#[test]
+fn difference_each_call_ends_in_one_outcome_and_they_sum_up() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked| match asked.id {
+            1 => Reaction::Fail(down()),
+            2 => Reaction::Hang,
+            _ => Reaction::Reply.after(ms(10)),
+        });
+        let settings = "retry = false\nbulkhead = { max_in_flight = 1, max_queue = 0 }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        users.send(Ask(1)).await.expect_err("it fails");
+        users.send(Ask(1)).fallback(|_| SPARE).await.expect("it falls back");
+        users.send(Ask(2)).await.expect_err("it hangs");
+        tokio::time::timeout(ms(5), users.send(Ask(0))).await.expect_err("its caller went away");
+        settle().await;
+        let (first, second) = tokio::join!(users.send(Ask(0)), users.send(Ask(0)));
+        first.expect("it is alone");
+        second.expect_err("it is one too many");
+
+        let ask = call(&runtime, "Ask");
+        let outcomes = [ask.fresh, ask.fallback, ask.error, ask.timeout, ask.rejected, ask.cancelled];
+        assert_eq!((outcomes, ask.total()), ([1; 6], 6));
+        let metrics = runtime.metrics();
+        let counts = metrics.lines().filter(|line| line.starts_with("seawall_call_duration_seconds_count"));
+        let mut told: Vec<_> = counts.filter_map(|line| line.split("outcome=\"").nth(1)).collect();
+        told.sort_unstable();
+        let told: Vec<_> = told.iter().filter_map(|rest| rest.split_once('"')).collect();
+        let outcome =
+            |(outcome, rest): &(&str, &str)| format!("{outcome} {}", rest.rsplit(' ').next().unwrap_or(""));
+        let told: Vec<_> = told.iter().map(outcome).collect();
+        assert_eq!(told, ["cancelled 1", "error 1", "ok 1", "ok 1", "rejected 1", "timeout 1"], "{metrics}");
+        end(runtime).await;
+    });
+}
+
 #[test]
 fn difference_a_caller_who_goes_away_is_no_outcome() {
     virtual_time(async || {
