@@ -262,3 +262,30 @@ impl Call<Scripted> for Nosy {
         Ok(1)
     }
 }
+
+#[test]
+fn a_call_that_suffers_a_delay_is_answered_whoever_polls_it_in_the_end() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let settings = "[runtime]\nallow_faults = true\n[services.users]\nfaults = { delay = \"20ms\" }\n";
+        let runtime = Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour.clone())
+            .parse(format!("{settings}kind = \"scripted\""))
+            .expect("TOML")
+            .current_thread()
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users: Service<Scripted> = runtime.service("users").expect("there");
+        let mut call = users.send(Ask(1));
+        // Polled by somebody who is not there any more when the delay is over.
+        assert!((&mut call).now_or_never().is_none());
+        sleep(ms(50)).await;
+        let began = Instant::now();
+        tokio::time::timeout(ms(1000), call).await.expect("in time").expect("it is answered");
+        assert!(began.elapsed() < ms(1000), "it was not woken when the answer came");
+        assert_eq!(behaviour.attempts(), 1);
+        end(runtime).await;
+    });
+}
