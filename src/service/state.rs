@@ -413,7 +413,12 @@ impl ScopePolicies {
             shared.rate.clone()
         } else {
             match before {
-                Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
+                // One that the service had too by then is not its own.
+                Some((before, old))
+                    if before.settings.rate == settings.rate && old.defaults.rate != settings.rate =>
+                {
+                    before.rate.clone()
+                }
                 _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
@@ -421,7 +426,12 @@ impl ScopePolicies {
             shared.faults.clone()
         } else {
             match before {
-                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                Some((before, old))
+                    if before.settings.faults == settings.faults
+                        && old.defaults.faults != settings.faults =>
+                {
+                    before.faults.clone()
+                }
                 _ => Injector::new(settings.faults.as_ref(), &state.environment),
             }
         };

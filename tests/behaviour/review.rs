@@ -289,3 +289,22 @@ fn a_call_that_suffers_a_delay_is_answered_whoever_polls_it_in_the_end() {
         end(runtime).await;
     });
 }
+
+#[test]
+fn calls_that_part_from_their_services_rate_do_not_share_the_one_it_had() {
+    virtual_time(async || {
+        let files = crate::reload::Files::new("rates");
+        let rate = "{ limit = 1, per = \"100s\", burst = 1 }";
+        let calls = format!("[services.users.calls]\nAsk.rate = {rate}\nChange.rate = {rate}\n");
+        let service = "[services.users]\nkind = \"scripted\"\nretry = false\n";
+        files.write(&format!("{service}rate = {rate}\n{calls}"));
+        let (runtime, users) = files.start(&replies()).await;
+        users.send(Ask(1)).await.expect("there is one token");
+        users.send(Change(1)).await.expect_err("for both");
+        files.write(&format!("{service}rate = false\n{calls}"));
+        runtime.reload().expect("they are right");
+        users.send(Ask(2)).await.expect("it has its own now");
+        users.send(Change(2)).await.expect("and so has this");
+        end(runtime).await;
+    });
+}
