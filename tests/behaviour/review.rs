@@ -308,3 +308,67 @@ fn calls_that_part_from_their_services_rate_do_not_share_the_one_it_had() {
         end(runtime).await;
     });
 }
+
+#[test]
+fn a_drain_waits_for_the_pools_that_were_replaced_before_it() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let (runtime, users) = start("", &behaviour).await;
+        users.send(Ask(1)).await.expect("it is open");
+        behaviour.hang_on_close(true);
+        users.reopen();
+        sleep(ms(500)).await;
+        behaviour.hang_on_close(false);
+        users.send(Ask(2)).await.expect("its successor does not wait");
+        let began = Instant::now();
+        end(runtime).await;
+        assert!(began.elapsed() >= ms(1500), "the old pool was still closing: {:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_drain_cuts_off_what_is_under_way_on_a_pool_that_was_replaced() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|_| Reaction::Hang);
+        let (runtime, users) = start("timeout = \"50s\"", &behaviour).await;
+        let call = {
+            let users = users.clone();
+            actix_rt::spawn(async move { users.send(Change(1)).await.map(drop) })
+        };
+        sleep(ms(10)).await;
+        users.reopen();
+        sleep(ms(500)).await;
+        let began = Instant::now();
+        assert_eq!(runtime.drain_within(ms(100)).await.cut_off, 1);
+        call.await.expect("it does not panic").expect_err("it was cut off");
+        assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_drain_cuts_off_what_was_sent_while_it_told_the_shards() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked| match asked.id {
+            1 => Reaction::Reply.after(ms(10)),
+            _ => Reaction::Hang,
+        });
+        let settings = "timeout = \"50s\"\nbulkhead = { max_in_flight = 1, queue_timeout = \"20s\" }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        let first = users.send(Ask(1));
+        let second = {
+            let users = users.clone();
+            async move {
+                sleep(ms(5)).await;
+                users.send(Change(2)).await.map(drop)
+            }
+        };
+        let second = actix_rt::spawn(second);
+        first.await.expect("it answers");
+        // The second has been given the place, and knows it not yet.
+        let began = Instant::now();
+        runtime.drain_within(Duration::ZERO).await;
+        second.await.expect("it does not panic").expect_err("it was cut off");
+        assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+        assert_eq!(runtime.snapshot().active, 0);
+    });
+}
