@@ -372,3 +372,41 @@ fn a_drain_cuts_off_what_was_sent_while_it_told_the_shards() {
         assert_eq!(runtime.snapshot().active, 0);
     });
 }
+
+#[test]
+fn who_waits_at_a_bulkhead_goes_on_when_it_is_turned_off() {
+    virtual_time(async || {
+        let behaviour = slow(ms(10_000));
+        let settings = "timeout = \"60s\"\nbulkhead = { max_in_flight = 1, queue_timeout = \"50s\" }\n";
+        for (path, off) in [
+            ("users.bulkhead", None),
+            ("users.bulkhead.mode", Some("off")),
+            ("users.bulkhead.mode", Some("shadow")),
+            ("users.calls.Ask.bulkhead", None),
+        ] {
+            let own = if off.is_none() { "calls.Ask.bulkhead.max_queue = 7\n" } else { "" };
+            let (runtime, users) = start(&format!("{settings}{own}"), &behaviour).await;
+            users.send(Change(0)).await.expect("it is open, and both calls are known");
+            let before = behaviour.attempts();
+            let both = async {
+                tokio::join!(users.send(Ask(1)), users.send(Ask(2)), async {
+                    sleep(ms(100)).await;
+                    assert_eq!(behaviour.attempts(), before + 1, "{path}: one waits");
+                    runtime.set(path, off).because("a test").expect("it is right");
+                    if path.contains("calls") {
+                        runtime
+                            .set("users.bulkhead.max_in_flight", 2)
+                            .because("a test")
+                            .expect("it is right");
+                    }
+                    sleep(ms(100)).await;
+                    assert_eq!(behaviour.attempts(), before + 2, "{path}: nothing stands in its way");
+                })
+            };
+            let (one, other, ()) = both.await;
+            one.expect("it is answered");
+            other.expect("it is answered");
+            end(runtime).await;
+        }
+    });
+}
