@@ -81,6 +81,8 @@ enum Signal {
     Sent(Why),
     /// Nobody is to wait any more.
     Flushed,
+    /// The bulkhead decides nothing any more: it may go on without a place.
+    LetGo,
 }
 
 impl Gate {
@@ -103,13 +105,25 @@ impl Gate {
     }
 
     pub(crate) fn reload(&self, settings: &BulkheadSettings, now: Tick) {
-        let in_force = InForce::new(settings, self.in_force.load().measure.as_ref());
+        let before = self.in_force.load_full();
+        let in_force = InForce::new(settings, before.measure.as_ref());
         self.measures.store(in_force.measures(), Ordering::Relaxed);
         self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
         let max_in_flight = in_force.max_in_flight();
         self.in_force.store(Arc::new(in_force));
         self.bulkhead.set_limits(max_in_flight, settings.max_queue, settings.codel);
         self.offer(now);
+        if before.settings.mode == Mode::Enforce && settings.mode != Mode::Enforce {
+            for waiter in self.bulkhead.flush(|_| true) {
+                waiter.tell(Signal::LetGo);
+            }
+        }
+    }
+
+    /// Turns it off for good: the settings have it no more, and calls under way still pass here.
+    pub(crate) fn retire(&self, now: Tick) {
+        let settings = self.in_force.load().settings.clone();
+        self.reload(&BulkheadSettings { mode: Mode::Off, ..settings }, now);
     }
 
     pub(crate) fn snapshot(&self) -> BulkheadSnapshot {
@@ -178,10 +192,7 @@ impl Gate {
                     return Ok(Passed::Shadow(Box::new(Shadow { ticket, ear, deadline, priority })));
                 }
                 let place = Place { gate: self, call, ticket, ear: Some(ear) };
-                match place.wait(came, deadline).await {
-                    Ok(()) => Ok(Passed::In),
-                    Err(reason) => Err(call.refused(reason, plan.priority)),
-                }
+                place.wait(came, deadline).await.map_err(|reason| call.refused(reason, plan.priority))
             }
         }
     }
@@ -271,7 +282,7 @@ impl Gate {
         let told = ear.try_recv().ok();
         match told {
             Some(Signal::Admitted) => self.leave(now()),
-            Some(Signal::Sent(_) | Signal::Flushed) => {}
+            Some(Signal::Sent(_) | Signal::Flushed | Signal::LetGo) => {}
             None => {
                 self.bulkhead.cancel(ticket);
             }
@@ -367,10 +378,10 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Waits to be admitted.
-    async fn wait(mut self, came: Tick, deadline: Tick) -> Result<(), Reason> {
+    /// Waits to be admitted; what is held then.
+    async fn wait(mut self, came: Tick, deadline: Tick) -> Result<Passed, Reason> {
         let environment = &self.call.environment;
-        let Some(ear) = &mut self.ear else { return Ok(()) };
+        let Some(ear) = &mut self.ear else { return Ok(Passed::Not) };
         let told = timeout_at(environment.instant(deadline), ear).await;
         let waited = environment.now().since(came);
         self.call.metrics_of_service().queue_wait.record(waited);
@@ -379,7 +390,8 @@ impl Place<'_> {
             Ok(Ok(told)) => {
                 self.ear = None;
                 match told {
-                    Signal::Admitted => Ok(()),
+                    Signal::Admitted => Ok(Passed::In),
+                    Signal::LetGo => Ok(Passed::Not),
                     Signal::Sent(Why::Shed) => Err(Reason::Shed),
                     Signal::Sent(Why::Delayed) => Err(Reason::Delayed(waited)),
                     // His time was up, and a place came before his timer did.

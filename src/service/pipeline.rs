@@ -388,8 +388,11 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     let (arrived, at) = match &service.rules {
         Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
         None => match service.dispatch(&exchange) {
-            // The attempt's own task has the timer; one here would only be registered for nothing.
-            Dispatch::Sent(Served::Here) => Waiting::anew(&exchange, admission).await,
+            // The attempt's own task has the timer; one here would only be registered for nothing. Whoever suffered a delay
+            // may be polled by another than the one that the exchange was made in.
+            Dispatch::Sent(Served::Here) if state.faults.is_none() => {
+                Waiting::anew(&exchange, admission).await
+            }
             dispatch => Box::pin(on_shard(service, state, &exchange, admission, plan, dispatch)).await?,
         },
     };

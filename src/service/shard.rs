@@ -71,6 +71,11 @@ impl Vitals {
         }
     }
 
+    /// Whether no attempt is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.tasks.borrow().is_empty()
+    }
+
     fn panicked(&self) {
         let now = Instant::now();
         if now - self.first.get() > PANIC_WINDOW {

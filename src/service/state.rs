@@ -433,7 +433,12 @@ impl ScopePolicies {
                 gate.reload(new, environment.now());
                 Some(Arc::clone(gate))
             }
-            (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
+            (before, new) => {
+                if let Some((ScopePolicies { gate: Some(gate), .. }, _)) = before {
+                    gate.retire(environment.now());
+                }
+                new.as_ref().map(|new| Arc::new(Gate::new(new)))
+            }
         };
         let rate = match (before, &settings.rate) {
             (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
@@ -484,22 +489,29 @@ impl ScopePolicies {
                     .map(|new| Arc::new(BreakerGuard::new(name.into(), new, &state.environment))),
             }
         };
-        let gate = if settings.bulkhead == defaults.bulkhead {
-            None
-        } else {
-            match (before.and_then(|(before, _)| before.gates[1].clone()), &settings.bulkhead) {
-                (Some(gate), Some(new)) => {
-                    gate.reload(new, state.environment.now());
-                    Some(gate)
-                }
-                (_, new) => new.as_ref().map(|new| Arc::new(Gate::new(new))),
+        let gate = before.and_then(|(before, _)| before.gates[1].clone());
+        let gate = match (gate, settings.bulkhead.as_ref().filter(|_| settings.bulkhead != defaults.bulkhead))
+        {
+            (Some(gate), Some(new)) => {
+                gate.reload(new, state.environment.now());
+                Some(gate)
             }
+            (Some(gate), None) => {
+                gate.retire(state.environment.now());
+                None
+            }
+            (None, new) => new.map(|new| Arc::new(Gate::new(new))),
         };
         let rate = if settings.rate == defaults.rate {
             shared.rate.clone()
         } else {
             match before {
-                Some((before, _)) if before.settings.rate == settings.rate => before.rate.clone(),
+                // One that the service had too by then is not its own.
+                Some((before, old))
+                    if before.settings.rate == settings.rate && old.defaults.rate != settings.rate =>
+                {
+                    before.rate.clone()
+                }
                 _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
             }
         };
@@ -515,7 +527,12 @@ impl ScopePolicies {
             shared.faults.clone()
         } else {
             match before {
-                Some((before, _)) if before.settings.faults == settings.faults => before.faults.clone(),
+                Some((before, old))
+                    if before.settings.faults == settings.faults
+                        && old.defaults.faults != settings.faults =>
+                {
+                    before.faults.clone()
+                }
                 _ => Injector::new(settings.faults.as_ref(), &state.environment),
             }
         };

@@ -40,7 +40,8 @@ pub(crate) fn keep<D: Downstream>(
 ) -> Pin<Box<dyn Future<Output = ()>>> {
     let settings = service.state.table().settings.restart.clone();
     // Made before its first poll: should that never come, the seat is vacant again all the same.
-    let keeper = Keeper { restarts: Restarts::new(settings), failed: false, panicked: None, service, seat };
+    let restarts = Restarts::new(settings);
+    let keeper = Keeper { restarts, failed: false, panicked: None, former: Vec::new(), service, seat };
     Box::pin(async move {
         watchdog::attend(&keeper.service.state.environment);
         keeper.run().await;
@@ -55,6 +56,14 @@ struct Keeper<D: Downstream> {
     failed: bool,
     /// When the pool was last reopened because attempts panicked.
     panicked: Option<Tick>,
+    /// Shards whose place another has taken, and that still wind up or have attempts under way.
+    former: Vec<Former>,
+}
+
+/// A shard whose place another has taken.
+struct Former {
+    vitals: Rc<Vitals>,
+    wound_up: JoinHandle<()>,
 }
 
 /// Why a shard is not there any more.
@@ -103,6 +112,7 @@ impl<D: Downstream> Keeper<D> {
             };
             // Closed => Opening | Retired
             if self.rest(error).await == Some(Request::Retire) {
+                self.end_former().await;
                 return self.seat.set(Occupancy::Retired);
             }
             self.seat.set(Occupancy::Opening);
@@ -157,16 +167,26 @@ impl<D: Downstream> Keeper<D> {
         };
         // With its last address the shard ends, after what its mailbox holds.
         self.seat.set(Occupancy::Opening);
+        self.former.retain(|former| !former.wound_up.is_finished() || !former.vitals.is_idle());
         if matches!(end, End::Retired) {
             vitals.abort();
-        }
-        let wound_up = wind_up(running, downstream);
-        match end {
-            End::Retired => wound_up.await,
+            wind_up(running, downstream, Some(&vitals)).await;
+            self.end_former().await;
+        } else {
             // Its successor does not wait for it.
-            _ => drop(actix_rt::spawn(wound_up)),
+            let wound_up = actix_rt::spawn(wind_up(running, downstream, None));
+            self.former.push(Former { vitals, wound_up });
         }
         end
+    }
+
+    /// Cuts off what is under way on shards that are not there any more, and waits until their pools are closed.
+    async fn end_former(&mut self) {
+        self.former.iter().for_each(|former| former.vitals.abort());
+        for Former { vitals, wound_up } in self.former.drain(..) {
+            let _ = wound_up.await;
+            vitals.abort();
+        }
     }
 
     /// Waits as long as the restart policy has it, or until something is asked.
@@ -224,10 +244,14 @@ impl<D: Downstream> Keeper<D> {
     }
 }
 
-/// Lets a shard end, and closes its pool; each may take so long.
-async fn wind_up<D: Downstream>(mut running: JoinHandle<()>, downstream: Rc<D>) {
+/// Lets a shard end, and closes its pool; each may take so long. The attempts of `cut_off` end in between.
+async fn wind_up<D: Downstream>(mut running: JoinHandle<()>, downstream: Rc<D>, cut_off: Option<&Vitals>) {
     if !running.is_finished() && timeout(CLOSE_TIMEOUT, &mut running).await.is_err() {
         running.abort();
+    }
+    // What its mailbox held has been begun since.
+    if let Some(vitals) = cut_off {
+        vitals.abort();
     }
     let close = async { downstream.close().await };
     let _ = timeout(CLOSE_TIMEOUT, AssertUnwindSafe(close).catch_unwind()).await;

@@ -130,6 +130,20 @@ fn unset_ends_it_early() {
 }
 
 #[test]
+fn one_that_is_unset_keeps_no_other_from_ending() {
+    virtual_time(async || {
+        let (runtime, _users) = start("", &replies()).await;
+        runtime.set("users.timeout", "1s").lasting(HOUR).because("a test").expect("right");
+        runtime.set("users.connect_timeout", "1s").lasting(2 * HOUR).because("a test").expect("right");
+        runtime.unset("users.timeout").expect("it is there");
+        sleep(2 * HOUR).await;
+        settle().await;
+        assert_eq!(runtime.overrides(), []);
+        end(runtime).await;
+    });
+}
+
+#[test]
 fn a_call_is_overridden_by_itself_and_beats_its_service() {
     virtual_time(async || {
         let hangs = seawall_testkit::Behaviour::new(|_| Reaction::Hang);
@@ -335,6 +349,25 @@ fn overrides_of_a_service_that_is_gone_end() {
         runtime.reload().expect("right");
         assert_eq!(runtime.overrides(), []);
         assert_eq!(told(&mut events)[1], "users: services.users.timeout by code ended: service_removed");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn those_of_a_service_that_is_gone_keep_no_other_from_ending() {
+    virtual_time(async || {
+        let files = Files::new("gone-first");
+        let orders = "[services.orders]\nkind = \"scripted\"\n";
+        files.write(&format!("{orders}{USERS}"));
+        let (runtime, _users) = files.start(&replies()).await;
+        runtime.set("orders.timeout", "1s").lasting(HOUR).because("a test").expect("right");
+        runtime.set("users.timeout", "1s").lasting(2 * HOUR).because("a test").expect("right");
+        files.write(USERS);
+        runtime.reload().expect("right");
+        assert_eq!(runtime.overrides().len(), 1);
+        sleep(2 * HOUR).await;
+        settle().await;
+        assert_eq!(runtime.overrides(), []);
         end(runtime).await;
     });
 }

@@ -262,3 +262,151 @@ impl Call<Scripted> for Nosy {
         Ok(1)
     }
 }
+
+#[test]
+fn a_call_that_suffers_a_delay_is_answered_whoever_polls_it_in_the_end() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let settings = "[runtime]\nallow_faults = true\n[services.users]\nfaults = { delay = \"20ms\" }\n";
+        let runtime = Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour.clone())
+            .parse(format!("{settings}kind = \"scripted\""))
+            .expect("TOML")
+            .current_thread()
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users: Service<Scripted> = runtime.service("users").expect("there");
+        let mut call = users.send(Ask(1));
+        // Polled by somebody who is not there any more when the delay is over.
+        assert!((&mut call).now_or_never().is_none());
+        sleep(ms(50)).await;
+        let began = Instant::now();
+        tokio::time::timeout(ms(1000), call).await.expect("in time").expect("it is answered");
+        assert!(began.elapsed() < ms(1000), "it was not woken when the answer came");
+        assert_eq!(behaviour.attempts(), 1);
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn calls_that_part_from_their_services_rate_do_not_share_the_one_it_had() {
+    virtual_time(async || {
+        let files = crate::reload::Files::new("rates");
+        let rate = "{ limit = 1, per = \"100s\", burst = 1 }";
+        let calls = format!("[services.users.calls]\nAsk.rate = {rate}\nChange.rate = {rate}\n");
+        let service = "[services.users]\nkind = \"scripted\"\nretry = false\n";
+        files.write(&format!("{service}rate = {rate}\n{calls}"));
+        let (runtime, users) = files.start(&replies()).await;
+        users.send(Ask(1)).await.expect("there is one token");
+        users.send(Change(1)).await.expect_err("for both");
+        files.write(&format!("{service}rate = false\n{calls}"));
+        runtime.reload().expect("they are right");
+        users.send(Ask(2)).await.expect("it has its own now");
+        users.send(Change(2)).await.expect("and so has this");
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn a_drain_waits_for_the_pools_that_were_replaced_before_it() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let (runtime, users) = start("", &behaviour).await;
+        users.send(Ask(1)).await.expect("it is open");
+        behaviour.hang_on_close(true);
+        users.reopen();
+        sleep(ms(500)).await;
+        behaviour.hang_on_close(false);
+        users.send(Ask(2)).await.expect("its successor does not wait");
+        let began = Instant::now();
+        end(runtime).await;
+        assert!(began.elapsed() >= ms(1500), "the old pool was still closing: {:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_drain_cuts_off_what_is_under_way_on_a_pool_that_was_replaced() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|_| Reaction::Hang);
+        let (runtime, users) = start("timeout = \"50s\"", &behaviour).await;
+        let call = {
+            let users = users.clone();
+            actix_rt::spawn(async move { users.send(Change(1)).await.map(drop) })
+        };
+        sleep(ms(10)).await;
+        users.reopen();
+        sleep(ms(500)).await;
+        let began = Instant::now();
+        assert_eq!(runtime.drain_within(ms(100)).await.cut_off, 1);
+        call.await.expect("it does not panic").expect_err("it was cut off");
+        assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_drain_cuts_off_what_was_sent_while_it_told_the_shards() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked| match asked.id {
+            1 => Reaction::Reply.after(ms(10)),
+            _ => Reaction::Hang,
+        });
+        let settings = "timeout = \"50s\"\nbulkhead = { max_in_flight = 1, queue_timeout = \"20s\" }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        let first = users.send(Ask(1));
+        let second = {
+            let users = users.clone();
+            async move {
+                sleep(ms(5)).await;
+                users.send(Change(2)).await.map(drop)
+            }
+        };
+        let second = actix_rt::spawn(second);
+        first.await.expect("it answers");
+        // The second has been given the place, and knows it not yet.
+        let began = Instant::now();
+        runtime.drain_within(Duration::ZERO).await;
+        second.await.expect("it does not panic").expect_err("it was cut off");
+        assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+        assert_eq!(runtime.snapshot().active, 0);
+    });
+}
+
+#[test]
+fn who_waits_at_a_bulkhead_goes_on_when_it_is_turned_off() {
+    virtual_time(async || {
+        let behaviour = slow(ms(10_000));
+        let settings = "timeout = \"60s\"\nbulkhead = { max_in_flight = 1, queue_timeout = \"50s\" }\n";
+        for (path, off) in [
+            ("users.bulkhead", None),
+            ("users.bulkhead.mode", Some("off")),
+            ("users.bulkhead.mode", Some("shadow")),
+            ("users.calls.Ask.bulkhead", None),
+        ] {
+            let own = if off.is_none() { "calls.Ask.bulkhead.max_queue = 7\n" } else { "" };
+            let (runtime, users) = start(&format!("{settings}{own}"), &behaviour).await;
+            users.send(Change(0)).await.expect("it is open, and both calls are known");
+            let before = behaviour.attempts();
+            let both = async {
+                tokio::join!(users.send(Ask(1)), users.send(Ask(2)), async {
+                    sleep(ms(100)).await;
+                    assert_eq!(behaviour.attempts(), before + 1, "{path}: one waits");
+                    runtime.set(path, off).because("a test").expect("it is right");
+                    if path.contains("calls") {
+                        runtime
+                            .set("users.bulkhead.max_in_flight", 2)
+                            .because("a test")
+                            .expect("it is right");
+                    }
+                    sleep(ms(100)).await;
+                    assert_eq!(behaviour.attempts(), before + 2, "{path}: nothing stands in its way");
+                })
+            };
+            let (one, other, ()) = both.await;
+            one.expect("it is answered");
+            other.expect("it is answered");
+            end(runtime).await;
+        }
+    });
+}

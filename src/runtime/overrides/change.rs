@@ -75,6 +75,7 @@ pub(super) fn unset(inner: &Arc<Inner>, path: &str) -> Result<Override, Override
         put_in_force(inner, owned, settings);
     }
     inner.in_force.lock().entries = entries;
+    arm(inner);
     tell(inner, &ended, Ended::Unset);
     Ok(ended.about)
 }
@@ -134,6 +135,7 @@ pub(in crate::runtime) fn reloaded(inner: &Arc<Inner>, base: Layers) {
         .partition(|entry| services.iter().any(|service| entry.is_of(service)));
     in_force.entries = kept;
     drop(in_force);
+    arm(inner);
     let gone: Vec<Entry> = gone;
     gone.iter().for_each(|entry| tell(inner, entry, Ended::ServiceRemoved));
 }
@@ -194,7 +196,8 @@ fn put_in_force(inner: &Inner, owned: &Arc<dyn Owning>, settings: Settings) {
     inner.environment.generation.add_one();
 }
 
-/// Has what is due ended when the first of all is.
+/// Has what is due ended when the first of all is: after each change, since it takes the place of the last time that this
+/// was asked for, and whoever was waited for may be gone.
 fn arm(inner: &Arc<Inner>) {
     let Some(next) = inner.in_force.lock().entries.iter().map(|entry| entry.ends).min() else { return };
     let weak = Arc::downgrade(inner);
