@@ -1,4 +1,4 @@
-use super::{CallState, endpoints::Chosen, gate::Passed, keyed::KeyHold, pipeline::Plan};
+use super::{CallState, endpoints::Chosen, gate::Passed, keyed::KeyHold, plan::Plan};
 use crate::{
     call::Priority,
     downstream::{Blame, EndpointAddress, Failure, Symptom},

@@ -5,7 +5,7 @@ use std::sync::{
 
 use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{CallState, guard::BreakerGuard, measure::Measure, pipeline::Plan};
+use super::{CallState, guard::BreakerGuard, measure::Measure, plan::Plan};
 use crate::{
     call::{Context, Priority, Reason},
     downstream::Failure,

@@ -28,7 +28,8 @@ use tokio::time::sleep_until;
 
 use super::{
     CallState, Shared,
-    pipeline::{Ended, Plan, Ranks, Reply, Trial, attempt},
+    attempt::{Ended, Ranks, Reply, Trial, attempt},
+    plan::Plan,
 };
 use crate::{
     call::Call,

@@ -26,7 +26,7 @@ use super::{
     CallState, Environment, Func, Run, Sending, Service,
     gate::{Gate, Passed},
     guard::BreakerGuard,
-    pipeline::Plan,
+    plan::Plan,
     rate::RateGuard,
 };
 use crate::{

@@ -11,10 +11,8 @@ use std::sync::{
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, Environment, Shared, State,
-    guard::BreakerGuard,
-    invalidation::EVERYTHING,
-    pipeline::{self, Plan, Reply},
+    CallState, Environment, Shared, State, attempt::Reply, guard::BreakerGuard, invalidation::EVERYTHING,
+    pipeline, plan::Plan,
 };
 use crate::{
     cache::{Displaced, Entry, Flight, Joined, Partition, with_key},

@@ -5,6 +5,7 @@
 //! (breaker, bulkhead, counts) is the service's state, which outlives every shard.
 
 mod admission;
+mod attempt;
 mod endpoints;
 mod environment;
 mod exchange;
@@ -19,6 +20,7 @@ mod keyed;
 mod load;
 mod measure;
 mod pipeline;
+mod plan;
 mod rate;
 mod recover;
 mod rules;

@@ -6,7 +6,7 @@ use tokio::{
     time::{sleep_until, timeout_at},
 };
 
-use super::{CallState, pipeline::Plan};
+use super::{CallState, plan::Plan};
 use crate::{
     call::{Context, Reason},
     policy::{

@@ -17,7 +17,8 @@ use super::{
     invalidation::{self, Invalidation},
     keyed::KeyPolicies,
     load::{self, Looked, Stale},
-    pipeline::{self, Options, Plan},
+    pipeline,
+    plan::{Options, Plan},
     recover::IntoRecovery,
     shard::panic_text,
 };

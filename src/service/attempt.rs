@@ -1,0 +1,249 @@
+//! One attempt at a call: from the first look at the policies to its outcome. In what order, `pipeline` says.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    CallState, OnCancel, Shared,
+    admission::Admission,
+    exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
+    keyed::KeyHold,
+    plan::Plan,
+    seat::{Dispatch, Served},
+};
+use crate::{
+    call::{Attempt, Call, Reason},
+    downstream::{Blame, Downstream, Failure, Reached, Stage},
+    telemetry::Try,
+    units::Tick,
+};
+
+/// A call's place among its equals at each of its gates and at its key's, which count by themselves.
+pub(super) type Ranks = [Option<u64>; 3];
+
+/// Which attempt of its call one is.
+pub(super) struct Trial<'a> {
+    pub(super) number: u32,
+    pub(super) which: Try,
+    /// Told the moment at which it is under way, for who wants to know.
+    pub(super) begun: Option<&'a AtomicU64>,
+}
+
+/// How an attempt ended that gave no reply.
+pub(super) enum Ended {
+    /// It was refused before it was sent.
+    Refused(Reason),
+    /// It failed.
+    Failed(Failure),
+    /// Its shard died before it began.
+    NeverStarted,
+}
+
+/// A reply, what it weighs, and when it came.
+pub(crate) struct Reply<R> {
+    pub(crate) value: R,
+    pub(crate) bytes: usize,
+    pub(crate) at: Tick,
+}
+/// One attempt: through the policies, to the shard, and back. `now` is when it begins.
+pub(super) async fn attempt<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    call: &Arc<C>,
+    plan: &Plan,
+    trial: Trial<'_>,
+    now: Tick,
+    ranks: &mut Ranks,
+) -> Result<Reply<C::Reply>, Ended> {
+    let environment = &state.environment;
+    if let Some(reason) = service.refusal(now) {
+        return Err(Ended::Refused(state.refused(reason, plan.priority)));
+    }
+    state.look(plan.priority, now)?;
+
+    let Trial { number, which, begun } = trial;
+    let counts = match &state.throttle {
+        Some(throttle) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
+        None => false,
+    };
+
+    let drawn = match &state.faults {
+        Some(faults) => faults.draw(state, plan.priority)?,
+        None => None,
+    };
+
+    let mut admission = Admission::new(state, which, now);
+    if counts {
+        admission.counts_as(plan.priority);
+    }
+    if let Some(key) = &plan.key {
+        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
+    }
+    // The call's own gate first: who waits there must not hold a place of the whole service's.
+    for (index, gate) in state.gates.iter().enumerate().rev() {
+        let Some(gate) = gate else { continue };
+        let rank = &mut ranks[index];
+        // Whoever must wait does so in a future of its own, which those who need not do not carry along.
+        let passed = match rank {
+            None => gate.pass_at_once(),
+            Some(_) => None,
+        };
+        let passed = match passed {
+            Some(passed) => passed,
+            None => Box::pin(gate.pass(state, plan, rank)).await?,
+        };
+        admission.hold(index, passed);
+    }
+    // Whoever waited has a rank.
+    let waited = ranks.iter().any(Option::is_some);
+    let mut now = if waited { environment.now() } else { now };
+    let mut claim = match &state.rate {
+        Some(rate) => rate.ask(state, plan, now)?,
+        None => None,
+    };
+    if let Some(claim) = &mut claim
+        && claim.waits()
+    {
+        Box::pin(claim.turn(state, plan)).await?;
+        now = environment.now();
+    }
+    admission.admit(plan, now).map_err(Ended::Refused)?;
+    if let Some(claim) = claim {
+        claim.spend();
+    }
+    if let Some(begun) = begun {
+        begun.store(now.as_nanos().max(1), Ordering::Release);
+    }
+
+    let deadline = match state.settings.attempt_timeout {
+        Some(timeout) => plan.deadline.min(environment.instant(now.after(timeout))),
+        None => plan.deadline,
+    };
+    let hurried = plan.hurried && deadline == plan.deadline;
+    let attempt =
+        Attempt::numbered(Arc::clone(&state.service), state.name, number, deadline, plan.context.clone());
+    let attempt = match admission.endpoint() {
+        Some(endpoint) => attempt.at(endpoint.clone()),
+        None => attempt,
+    };
+    let exchange = Arc::new(Exchange::new(
+        Arc::clone(call),
+        attempt,
+        Arc::clone(state),
+        hurried,
+        finishes(state.settings.on_cancel, call.traits().idempotent),
+        plan.invalidation.clone(),
+        poll_fn(|context| Poll::Ready(context.waker().clone())).await,
+    ));
+    if let Some(faults) = &state.faults
+        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+    {
+        admission.finish(&Err(Some(failure.clone())));
+        return Err(Ended::Failed(failure));
+    }
+    let (arrived, at) = match &service.rules {
+        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
+        None => match service.dispatch(&exchange) {
+            // The attempt's own task has the timer; one here would only be registered for nothing. Whoever suffered a delay
+            // may be polled by another than the one that the exchange was made in.
+            Dispatch::Sent(Served::Here) if state.faults.is_none() => {
+                Waiting::anew(&exchange, admission).await
+            }
+            dispatch => Box::pin(on_shard(service, state, &exchange, admission, plan, dispatch)).await?,
+        },
+    };
+    match arrived {
+        Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes(), at }),
+        Arrived::Answer(Err(failure)) => Err(Ended::Failed(failure)),
+        Arrived::NeverStarted => Err(Ended::NeverStarted),
+        Arrived::Lost => Err(Ended::Failed(lost(exchange.attempt.is_sent()))),
+    }
+}
+
+fn finishes(on_cancel: OnCancel, idempotent: bool) -> Finishes {
+    match (on_cancel, idempotent) {
+        (OnCancel::Abort, _) | (OnCancel::Auto, true) => Finishes::Never,
+        (OnCancel::Auto, false) => Finishes::OnceSent,
+        (OnCancel::Finish, _) => Finishes::Always,
+    }
+}
+
+/// Where the shard was there is another now: what may be made twice is made there at once.
+fn lost(sent: bool) -> Failure {
+    Failure::new(Blame::Topology, "its shard died in the midst of it")
+        .symptom(crate::downstream::Symptom::Reset)
+        .reached(if sent { Reached::Maybe } else { Reached::No })
+}
+
+/// The ways of an attempt to its shard that are not the usual one: to another thread's, or to one that must be brought
+/// or waited for. `dispatch` is what came of sending it.
+async fn on_shard<D: Downstream, C: Call<D>>(
+    service: &Arc<Shared<D>>,
+    state: &Arc<CallState>,
+    exchange: &Arc<Exchange<C, C::Reply>>,
+    admission: Admission<'_>,
+    plan: &Plan,
+    mut dispatch: Dispatch,
+) -> Result<(Arrived<C::Reply>, Tick), Ended> {
+    let refused = |reason| Ended::Refused(state.refused(reason, plan.priority));
+    let served = loop {
+        match dispatch {
+            Dispatch::Sent(served) => break served,
+            Dispatch::Refused(reason) => return Err(refused(reason)),
+            // A thread that dies as often as it is started must not keep a call for longer than its time.
+            Dispatch::Vacant if Instant::now() >= exchange.deadline() => {
+                return Err(Ended::Failed(ran_out(Stage::Open)));
+            }
+            Dispatch::Vacant => service.bring_keeper().map_err(refused)?,
+            Dispatch::Wait => {
+                if let Some(seat) = service.seat()
+                    && timeout_at(exchange.deadline(), seat.settled()).await.is_err()
+                {
+                    return Err(Ended::Failed(ran_out(Stage::Open)));
+                }
+            }
+        }
+        dispatch = service.dispatch(exchange);
+    };
+    let waiting = Waiting::new(exchange, admission);
+    match served {
+        Served::Here => Ok(waiting.await),
+        Served::Elsewhere => timeout_at(exchange.deadline() + GRACE, waiting)
+            .await
+            .map_err(|_| Ended::Failed(exchange.timed_out())),
+    }
+}
+
+/// How long a caller on another thread waits for the shard's own timeout to tell, before it gives up by itself.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// Answers an attempt by a mock's rules, on the caller's own task.
+async fn mocked<D: Downstream, C: Call<D>>(
+    rules: &super::Rules,
+    exchange: &Arc<Exchange<C, C::Reply>>,
+    admission: Admission<'_>,
+) -> (Arrived<C::Reply>, Tick) {
+    let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
+    let result = match timeout_at(exchange.deadline(), answer).await {
+        Ok(result) => super::shard::judge::<D, C>(exchange, result),
+        Err(_) => Err(exchange.timed_out()),
+    };
+    let arrived = Arrived::Answer(result);
+    let at = admission.finish(&arrived.outcome());
+    (arrived, at)
+}
+
+impl From<Reason> for Ended {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
