@@ -12,6 +12,8 @@ Usage: cargo xtask faults [OPTIONS] [ID...]
   --list      Show the scenarios that there are
   --full      Play them at the lengths of FAULTS.md, not in their quick forms
   --runs N    Play each N times, with as many seeds; it holds if it held each time
+  --again N   Play one that failed up to N times more, and let it pass if it holds then: for a machine whose other work
+              disturbs its times. It is told as such
   --seed S    The first seed, to play a run again
   --verbose   Show every figure, not those alone that a scenario is about
 ";
@@ -24,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) full: bool,
     pub(crate) verbose: bool,
     pub(crate) runs: u64,
+    /// How often one that failed is played once more.
+    pub(crate) again: u64,
     pub(crate) seed: u64,
 }
 
@@ -41,8 +45,15 @@ pub(crate) enum Show {
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
     let scenarios = catalog::all();
     let known: Vec<&'static str> = scenarios.iter().map(|scenario| scenario.id).collect();
-    let mut options =
-        Options { ids: Vec::new(), show: None, full: false, verbose: false, runs: 1, seed: fresh_seed() };
+    let mut options = Options {
+        ids: Vec::new(),
+        show: None,
+        full: false,
+        verbose: false,
+        runs: 1,
+        again: 0,
+        seed: fresh_seed(),
+    };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -55,6 +66,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, S
             "--full" => options.full = true,
             "--verbose" => options.verbose = true,
             "--runs" => options.runs = number()?.max(1),
+            "--again" => options.again = number()?,
             "--seed" => options.seed = number()?,
             _ if arg.starts_with('-') => return Err(format!("there is no option `{arg}`\n\n{HELP}")),
             _ => match known.iter().find(|id| id.eq_ignore_ascii_case(&arg)) {
@@ -93,6 +105,7 @@ mod tests {
             parsed(&["R1", "c1", "R1", "--seed", "7", "--runs", "5", "--full"]).expect("all is known");
         assert_eq!(options.ids, ["R1", "C1"]);
         assert_eq!((options.seed, options.runs, options.full), (7, 5, true));
+        assert_eq!(parsed(&["--again", "2"]).expect("it is known").again, 2);
         assert!(parsed(&[]).expect("none is all").ids.len() > 20);
     }
 

@@ -41,7 +41,8 @@ pub(crate) fn run() -> Result<(), String> {
     report.step("advisories", advisories);
 
     report.step("simulation", || sim::run(&[]).map(|()| Outcome::Passed));
-    report.step("faults", || faults::run(&[]).map(|()| Outcome::Passed));
+    // Its bounds on times are of an undisturbed machine, which nobody promises here.
+    report.step("faults", || faults::run(&["--again".into(), "2".into()]).map(|()| Outcome::Passed));
 
     let mut closing_line = None;
     report.step("tests", || {
