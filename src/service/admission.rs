@@ -62,7 +62,7 @@ impl<'a> Admission<'a> {
     }
 
     /// Leaves what is held behind, for who finishes it instead.
-    pub(crate) fn leave(mut self) -> Held {
+    pub(crate) fn leave(&mut self) -> Held {
         let nothing = Held::nothing(self.held.which, self.held.started);
         std::mem::replace(&mut self.held, nothing)
     }
@@ -104,8 +104,17 @@ impl<'a> Admission<'a> {
 
     /// Ends the attempt, and tells when: `Err(None)` where it never started or was lost, which says nothing about the
     /// downstream.
-    pub(crate) fn finish(mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
+    pub(crate) fn finish(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
         self.settle(outcome)
+    }
+
+    /// Gives back what is held, if anything is: the attempt was cancelled.
+    pub(crate) fn cancel(&mut self) {
+        let Held { permit, gates, chosen, key, open, .. } = &self.held;
+        let places = !matches!(gates, [Passed::Not, Passed::Not]);
+        if *open || permit.is_some() || chosen.is_some() || key.is_some() || places {
+            self.settle(&Err(None));
+        }
     }
 
     fn settle(&mut self, outcome: &Result<(), Option<Failure>>) -> Tick {
@@ -170,10 +179,6 @@ impl<'a> Admission<'a> {
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
-        let Held { permit, gates, chosen, key, open, .. } = &self.held;
-        let places = !matches!(gates, [Passed::Not, Passed::Not]);
-        if *open || permit.is_some() || chosen.is_some() || key.is_some() || places {
-            self.settle(&Err(None));
-        }
+        self.cancel();
     }
 }

@@ -151,14 +151,14 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         return Err(Ended::Failed(failure));
     }
     let (arrived, at) = match &service.rules {
-        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, admission)).await,
+        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, &mut admission)).await,
         None => match service.dispatch(&exchange) {
             // The attempt's own task has the timer; one here would only be registered for nothing. Whoever suffered a delay
             // may be polled by another than the one that the exchange was made in.
             Dispatch::Sent(Served::Here) if state.faults.is_none() => {
-                Waiting::anew(&exchange, admission).await
+                Waiting::anew(&exchange, &mut admission).await
             }
-            dispatch => Box::pin(on_shard(service, state, &exchange, admission, plan, dispatch)).await?,
+            dispatch => Box::pin(on_shard(service, state, &exchange, &mut admission, plan, dispatch)).await?,
         },
     };
     match arrived {
@@ -190,7 +190,7 @@ async fn on_shard<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission<'_>,
+    admission: &mut Admission<'_>,
     plan: &Plan,
     mut dispatch: Dispatch,
 ) -> Result<(Arrived<C::Reply>, Tick), Ended> {
@@ -230,7 +230,7 @@ const GRACE: Duration = Duration::from_millis(10);
 async fn mocked<D: Downstream, C: Call<D>>(
     rules: &super::Rules,
     exchange: &Arc<Exchange<C, C::Reply>>,
-    admission: Admission<'_>,
+    admission: &mut Admission<'_>,
 ) -> (Arrived<C::Reply>, Tick) {
     let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
     let result = match timeout_at(exchange.deadline(), answer).await {

@@ -151,12 +151,12 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// The caller goes away.
-    fn abandon(&self, admission: Admission<'_>) {
+    fn abandon(&self, admission: &mut Admission<'_>) {
         let (worker, known) = {
             let mut slot = self.slot.lock();
             match mem::replace(&mut slot.progress, Progress::Taken) {
                 // It came, and nobody took it.
-                Progress::Done(arrived) => (None, Some((admission, arrived))),
+                Progress::Done(arrived) => (None, Some(arrived)),
                 Progress::Running if !self.ends_with_caller() => {
                     slot.progress = Progress::Running;
                     slot.caller = Caller::Left(Testament {
@@ -171,14 +171,17 @@ impl<C, R> Exchange<C, R> {
                     (slot.worker.take(), None)
                 }
             }
-            // An admission that is not kept is dropped here, after the lock: its outcome is "cancelled".
         };
         match known {
-            Some((admission, arrived)) => {
+            Some(arrived) => {
                 admission.finish(&arrived.outcome());
             }
-            None if self.attempt.is_sent() => self.unsettle(),
-            None => {}
+            None => {
+                if self.attempt.is_sent() {
+                    self.unsettle();
+                }
+                admission.cancel();
+            }
         }
         if let Some(worker) = worker {
             worker.wake();
@@ -283,25 +286,25 @@ impl<C, R> Exchange<C, R> {
 }
 
 /// The caller's end of an exchange. Its admission is finished as soon as the answer is there.
-pub(crate) struct Waiting<'a, C, R> {
+pub(crate) struct Waiting<'a, 'c, C, R> {
     exchange: &'a Exchange<C, R>,
-    admission: Option<Admission<'a>>,
+    admission: Option<&'a mut Admission<'c>>,
     /// Whether the exchange was made in this very poll: then it has the caller's waker, and there is nothing to look at.
     new: bool,
 }
 
-impl<'a, C, R> Waiting<'a, C, R> {
-    pub(crate) fn new(exchange: &'a Exchange<C, R>, admission: Admission<'a>) -> Self {
+impl<'a, 'c, C, R> Waiting<'a, 'c, C, R> {
+    pub(crate) fn new(exchange: &'a Exchange<C, R>, admission: &'a mut Admission<'c>) -> Self {
         Self { exchange, admission: Some(admission), new: false }
     }
 
     /// For an exchange that was made and sent in this very poll.
-    pub(crate) fn anew(exchange: &'a Exchange<C, R>, admission: Admission<'a>) -> Self {
+    pub(crate) fn anew(exchange: &'a Exchange<C, R>, admission: &'a mut Admission<'c>) -> Self {
         Self { exchange, admission: Some(admission), new: true }
     }
 }
 
-impl<C, R> Future for Waiting<'_, C, R> {
+impl<C, R> Future for Waiting<'_, '_, C, R> {
     /// The end, and when the policies heard of it.
     type Output = (Arrived<R>, Tick);
 
@@ -334,7 +337,7 @@ impl<C, R> Future for Waiting<'_, C, R> {
     }
 }
 
-impl<C, R> Drop for Waiting<'_, C, R> {
+impl<C, R> Drop for Waiting<'_, '_, C, R> {
     fn drop(&mut self) {
         if let Some(admission) = self.admission.take() {
             self.exchange.abandon(admission);

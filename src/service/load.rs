@@ -30,7 +30,7 @@ pub(crate) enum Looked<R> {
     /// An answer. `refresh` says under which key to load a newer one in the background.
     Hit { answer: Answer<R>, refresh: Option<Box<[u8]>> },
     /// Nothing that may be served, but perhaps something for when the load fails.
-    Miss { key: Box<[u8]>, stale: Option<Stale> },
+    Miss { key: Box<[u8]>, stale: Option<Box<Stale>> },
 }
 
 /// An entry past its time, that may be served in place of an error.
@@ -109,12 +109,12 @@ fn judge<D: Downstream, R: 'static>(
         (Looked::Hit { answer, refresh: refresh.then(|| key.into()) }, found)
     };
     match verdict {
-        _ if refresh => miss((verdict != Verdict::Gone).then_some(Stale { entry })),
+        _ if refresh => miss((verdict != Verdict::Gone).then_some(Box::new(Stale { entry }))),
         Verdict::Fresh if entry.negative => hit(entry, Origin::Cached, false, Lookup::Negative),
         Verdict::Fresh => hit(entry, Origin::Cached, false, Lookup::Fresh),
         Verdict::Early => hit(entry, Origin::Cached, true, Lookup::Fresh),
         Verdict::Revalidate => hit(entry, Origin::Stale, true, Lookup::Stale),
-        Verdict::StaleIfError => miss(Some(Stale { entry })),
+        Verdict::StaleIfError => miss(Some(Box::new(Stale { entry }))),
         Verdict::Gone => {
             drop(memory.remove(key));
             miss(None)
