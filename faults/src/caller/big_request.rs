@@ -19,7 +19,8 @@ struct Put {
 
 async fn play(stage: Stage) -> Report {
     let size: u64 = stage.either(1 << 30, 32 << 20);
-    let settings = Settings::reference(stage.full).subject("timeout = \"30s\"\nretry.on = [\"response\"]");
+    let settings = Settings::reference(stage.full)
+        .subject("timeout = \"30s\"\nbreaker = false\nretry.on = [\"response\"]");
     let bed = Bed::start(&stage, settings).await;
     let during = async |bed: &Bed| {
         bed.origin.behave(Manner::failing(500));
