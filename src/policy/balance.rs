@@ -13,6 +13,9 @@
 //! if it had taken twice as long as the endpoint is known for, and longer than the first guess. One failure in many costs
 //! an endpoint little, several in a row shun it. What is cut short has taken at least as long as it had.
 //!
+//! Of whoever joins or comes back nothing is known but a guess, which holds only while the first call is under way: were it
+//! taken for a latency, an endpoint beside fast ones would get no call until the guess had decayed.
+//!
 //! Whoever joins, or comes back from ejection, is a candidate for a growing share of the choices, for its caches are
 //! cold. And should so many be ejected that the rest could not bear the load, all are used: sick ones answer some calls, and a
 //! rest that is crushed answers none.
@@ -76,18 +79,21 @@ const FIRST_SHARE: f64 = 0.1;
 pub struct PeakEwma {
     nanos: f64,
     at: Tick,
+    /// Nothing is known of the endpoint yet.
+    guessed: bool,
 }
 
 impl PeakEwma {
     /// That of an endpoint that nothing is known of.
     pub fn new(settings: &BalanceSettings, now: Tick) -> Self {
-        Self { nanos: nanos(settings.default_rtt), at: now }
+        Self { nanos: nanos(settings.default_rtt), at: now, guessed: true }
     }
 
     /// An answer came after `took`.
     pub fn answered(&mut self, settings: &BalanceSettings, took: Duration, now: Tick) {
         let (kept, took) = (self.kept(settings, now), nanos(took));
-        let before = self.nanos * kept;
+        // The first answer ends the guess, whichever is the slower.
+        let before = if self.guessed { 0.0 } else { self.nanos * kept };
         self.set(if took > before { took } else { before + took * (1.0 - kept) }, now);
     }
 
@@ -110,8 +116,17 @@ impl PeakEwma {
         self.forgotten(settings, now).max(FLOOR)
     }
 
+    /// What one more call would find with so many outstanding. Nobody waits for an endpoint that nothing is known of and that
+    /// has nothing to do: one call finds out.
+    pub fn load(&self, settings: &BalanceSettings, outstanding: u32, now: Tick) -> f64 {
+        match (self.guessed, outstanding) {
+            (true, 0) => FLOOR,
+            _ => self.latency(settings, now) * (f64::from(outstanding) + 1.0),
+        }
+    }
+
     fn set(&mut self, nanos: f64, now: Tick) {
-        (self.nanos, self.at) = (nanos, self.at.max(now));
+        (self.nanos, self.at, self.guessed) = (nanos, self.at.max(now), false);
     }
 
     fn forgotten(&self, settings: &BalanceSettings, now: Tick) -> f64 {
@@ -206,6 +221,17 @@ mod tests {
         let idle = millis(&ewma, 11_001);
         assert!((183.0..185.0).contains(&idle), "a factor of e in ten seconds: {idle}");
         assert_eq!(millis(&ewma, 3_600_000), 1.0, "and no idle one looks better than all that answer");
+    }
+
+    #[test]
+    fn a_guess_holds_until_the_first_answer_and_keeps_nobody_from_asking() {
+        let settings = BalanceSettings::default();
+        let mut ewma = PeakEwma::new(&settings, at(0));
+        assert_eq!(ewma.load(&settings, 0, at(0)), FLOOR, "idle and unknown: it is asked");
+        assert_eq!(ewma.load(&settings, 1, at(0)), 2.0 * 30e6, "by one at a time");
+        ewma.answered(&settings, 2 * MS, at(1));
+        assert_eq!(millis(&ewma, 1), 2.0, "though the guess was slower");
+        assert_eq!(ewma.load(&settings, 0, at(1)), 2e6);
     }
 
     #[test]

@@ -441,8 +441,7 @@ impl Health {
     }
 
     fn load(&self, balance: &BalanceSettings, now: Tick) -> f64 {
-        let latency = self.latency.lock().latency(balance, now);
-        latency * (f64::from(self.outstanding.load(Ordering::Relaxed)) + 1.0)
+        self.latency.lock().load(balance, self.outstanding.load(Ordering::Relaxed), now)
     }
 }
 
