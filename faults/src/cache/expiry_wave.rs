@@ -17,7 +17,7 @@ async fn play(stage: Stage) -> Report {
     let ttl = Duration::from_millis(stage.either(5_000, 2_000));
     let cache = format!("{{ ttl = \"{}ms\", jitter = \"80%\" }}", ttl.as_millis());
     let settings = Settings::reference(stage.full).subject(&format!(
-        "cache = {cache}\ncalls.Keyed.cache = {cache}\ntimeout = \"30s\"\nbulkhead = {{ max_queue = 10000, queue_timeout = \"30s\" }}"
+        "cache = {cache}\ncalls.Keyed.cache = {cache}\ntimeout = \"30s\"\nbreaker = false\nbulkhead = {{ max_queue = 10000, queue_timeout = \"30s\" }}"
     ));
     let bed = Bed::start(&stage, settings).await;
     let during = async |bed: &Bed| {
