@@ -21,6 +21,7 @@ fn documented() -> BTreeMap<String, String> {
     for row in part.expect("it has a part on settings").lines() {
         match row {
             "| of `[runtime]` | default | |" => scope = "runtime.",
+            "| of `[telemetry]` | default | |" => scope = "telemetry.",
             row if row.starts_with("| `") => read_row(row, scope, &mut documented),
             _ => {}
         }
@@ -67,8 +68,16 @@ fn defaults() -> BTreeMap<String, String> {
     });
     let of_service = rows.into_iter().map(|row| (row.key.replacen("services.x.", "", 1), row.value));
     let of_runtime = toml::Table::try_from(RuntimeSettings::default()).expect("it is a table");
+    let of_telemetry = toml::Table::try_from(TelemetrySettings::default()).expect("it is a table");
+    let of_telemetry = of_telemetry.into_iter().flat_map(|(name, value)| match value {
+        toml::Value::Table(table) if !table.is_empty() => {
+            table.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect()
+        }
+        value => vec![(name, value)],
+    });
     of_service
         .chain(of_runtime.into_iter().map(|(name, value)| (format!("runtime.{name}"), value.to_string())))
+        .chain(of_telemetry.map(|(name, value)| (format!("telemetry.{name}"), value.to_string())))
         // What this test itself says.
         .map(|(name, value)| match name.as_str() {
             "kind" => (name, "required".to_owned()),

@@ -137,6 +137,7 @@ impl Builder {
         };
         let environment = Arc::new(Environment::new(&settings, Lanes::new("seawall", lanes), self.seed));
         environment.generation.add_one();
+        environment.events.set_logged(telemetry.log_transitions);
         let control = Lanes::new("seawall-supervisor", usize::from(!self.current_thread));
         let supervisor = start_supervisor(&environment, &settings, &control).await?;
         let services = judged
@@ -157,10 +158,12 @@ impl Builder {
             supervisor,
             published: Mutex::default(),
             control,
+            telemetry,
         };
         let runtime = Runtime { inner: Arc::new(inner) };
-        if !telemetry.publish.is_zero() {
-            runtime.publish_every(telemetry.publish).map_err(StartError::Thread)?;
+        let publish = runtime.inner.telemetry.publish;
+        if !publish.is_zero() {
+            runtime.publish_every(publish).map_err(StartError::Thread)?;
         }
         runtime.open_at_start().await?;
         Ok(runtime)

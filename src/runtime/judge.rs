@@ -29,7 +29,7 @@ pub(super) fn whole(
     mut errors: ConfigErrors,
 ) -> Result<(RuntimeSettings, TelemetrySettings, Vec<Judged>), ConfigErrors> {
     let runtime = runtime(layers, &mut errors);
-    let telemetry = section(&layers.section("telemetry"), &mut errors);
+    let telemetry = telemetry(layers, &mut errors);
     let known = || kinds.keys().copied();
     for kind in layers.kinds() {
         if !kinds.contains_key(kind.as_str()) {
@@ -70,6 +70,13 @@ fn runtime(layers: &Layers, errors: &mut ConfigErrors) -> RuntimeSettings {
             format!("it must be from 1 to {} pools", sense::MOST_CONNECTIONS),
         );
     }
+    settings
+}
+
+fn telemetry(layers: &Layers, errors: &mut ConfigErrors) -> TelemetrySettings {
+    let scope = layers.section("telemetry");
+    let settings: TelemetrySettings = section(&scope, errors);
+    sense::telemetry(&settings, &scope, errors);
     settings
 }
 

@@ -35,7 +35,7 @@ pub use standing::{PolicyState, Refusal, Scope, Standing};
 use crate::{
     config::Explanation,
     downstream::Downstream,
-    service::{Environment, Func, Lanes, Phase, RuntimeSettings, Service},
+    service::{Environment, Func, Lanes, Phase, RuntimeSettings, Service, TelemetrySettings},
     supervise::Supervisor,
     telemetry::EventStream,
 };
@@ -52,6 +52,7 @@ pub struct Runtime {
 struct Inner {
     environment: Arc<Environment>,
     settings: RuntimeSettings,
+    telemetry: TelemetrySettings,
     kinds: Kinds,
     loader: Loader,
     services: RwLock<Owned>,

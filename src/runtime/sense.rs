@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use super::metrics::LABELS;
 use crate::{
     config::{ConfigErrors, Layers, Scope},
     downstream::EndpointAddress,
@@ -12,7 +13,7 @@ use crate::{
         hedge::Delay,
         keys::{KeyedSettings, MOST_KEYS},
     },
-    service::{CallSettings, RuntimeSettings, ServiceSettings},
+    service::{CallSettings, RuntimeSettings, ServiceSettings, TelemetrySettings},
     units::Ratio,
 };
 
@@ -73,6 +74,39 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
         ("restart.backoff_max", restart.backoff_max),
     );
 }
+
+/// What is said of telemetry must not be.
+pub(super) fn telemetry(settings: &TelemetrySettings, scope: &Scope, errors: &mut ConfigErrors) {
+    let TelemetrySettings { histogram, labels, .. } = settings;
+    at_most(scope, errors, ("histogram.lowest", histogram.lowest), ("histogram.highest", histogram.highest));
+    if labels.len() > MOST_LABELS {
+        let message = format!("{} labels are more than the {MOST_LABELS} that there may be", labels.len());
+        scope.error(errors, "labels", message);
+    }
+    for (name, value) in labels {
+        let key = format!("labels.{name}");
+        let is_name = !name.starts_with(|first: char| first.is_ascii_digit())
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name {
+            scope.error(errors, &key, "a label's name has letters, digits and `_`, and begins with no digit");
+        } else if LABELS.contains(&name.as_str()) {
+            scope.error(
+                errors,
+                &key,
+                format!("metrics have a label `{name}` of their own; name it differently"),
+            );
+        }
+        if value.len() > LONGEST_LABEL {
+            let message = format!("its {} bytes are more than the {LONGEST_LABEL} of a label", value.len());
+            scope.error(errors, &key, message);
+        }
+    }
+}
+
+/// The most labels that all metrics may carry, and the most bytes of one.
+const MOST_LABELS: usize = 16;
+const LONGEST_LABEL: usize = 128;
 
 /// What a service's endpoints must not be.
 pub(super) fn endpoints(addresses: &[EndpointAddress], scope: &Scope, errors: &mut ConfigErrors) {

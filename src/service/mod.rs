@@ -40,8 +40,8 @@ pub use recover::{NoFallback, Recover, Recovered, Recovery};
 pub use rules::{Rule, Rules};
 pub use sending::Sending;
 pub use settings::{
-    CallSettings, Classify, HealthSettings, OnCancel, RuntimeSettings, ServiceSettings, Startup, StartupMode,
-    TelemetrySettings,
+    CallSettings, Classify, HealthSettings, HistogramSettings, OnCancel, RuntimeSettings, ServiceSettings,
+    Startup, StartupMode, TelemetrySettings,
 };
 
 pub(crate) use endpoints::Endpoints;

@@ -1,6 +1,6 @@
 //! The settings of a service and of its calls, as their policies need them. `CONFIG.md` names them all.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -54,13 +54,49 @@ impl Default for RuntimeSettings {
     }
 }
 
-/// How a runtime shows what it does.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// How a runtime shows what it does. Read once, at the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TelemetrySettings {
+    /// Whether each change is a line of the log. Default true; the events come either way.
+    pub log_transitions: bool,
+    /// The buckets that the metrics page shows of a histogram.
+    pub histogram: HistogramSettings,
+    /// Labels that all metrics carry, such as `{ region = "eu" }`: 16 at most, none of them by default.
+    pub labels: BTreeMap<String, String>,
     /// How often metrics are given to the recorder of the `metrics` crate; `"0s"`, the default, for never.
     #[serde(with = "duration")]
     pub publish: Duration,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            log_transitions: true,
+            histogram: HistogramSettings::default(),
+            labels: BTreeMap::new(),
+            publish: Duration::ZERO,
+        }
+    }
+}
+
+/// The buckets that the metrics page shows of a histogram: of 0.5 ms, 1 ms, 2.5 ms and so on to 60 s those in these bounds.
+/// What is recorded is finer, and the same whatever they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistogramSettings {
+    /// The lowest bucket ends here or above. Default 500 us.
+    #[serde(with = "duration")]
+    pub lowest: Duration,
+    /// The highest bucket ends here or below. Default 60 s.
+    #[serde(with = "duration")]
+    pub highest: Duration,
+}
+
+impl Default for HistogramSettings {
+    fn default() -> Self {
+        Self { lowest: Duration::from_micros(500), highest: Duration::from_secs(60) }
+    }
 }
 
 /// How many threads the runtime may own.

@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -257,17 +257,30 @@ pub(crate) struct EventBus {
     sender: broadcast::Sender<Event>,
     dropped: Arc<AtomicU64>,
     log: Log,
+    is_logged: AtomicBool,
 }
 
 impl EventBus {
     /// A bus that keeps `buffer` events for each listener.
     pub(crate) fn new(buffer: usize) -> Self {
-        Self { sender: broadcast::Sender::new(buffer.max(1)), dropped: Arc::default(), log: Log::default() }
+        Self {
+            sender: broadcast::Sender::new(buffer.max(1)),
+            dropped: Arc::default(),
+            log: Log::default(),
+            is_logged: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether events are lines of the log, too.
+    pub(crate) fn set_logged(&self, is_logged: bool) {
+        self.is_logged.store(is_logged, Ordering::Relaxed);
     }
 
     pub(crate) fn emit(&self, service: Option<&Arc<str>>, what: What) {
         let event = Event { at: SystemTime::now(), service: service.cloned(), what };
-        self.log.write(&event);
+        if self.is_logged.load(Ordering::Relaxed) {
+            self.log.write(&event);
+        }
         // Nobody listening is no error.
         let _ = self.sender.send(event);
     }

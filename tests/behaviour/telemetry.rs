@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use seawall::telemetry::names;
-use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, virtual_time};
+use seawall::{Runtime, telemetry::names};
+use seawall_testkit::{Ask, Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
 
-use crate::support::{down, end, ms, start};
+use crate::support::{down, end, ms, replies, start};
 
 /// A runtime that has seen everything that is counted.
 async fn busy() -> seawall::Runtime {
@@ -79,6 +79,27 @@ fn the_exposition_is_well_formed() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
             assert!(name.starts_with("seawall_") && !name.contains(".."), "{line}");
         }
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn all_metrics_carry_the_labels_that_settings_name_and_the_buckets_within_their_bounds() {
+    virtual_time(async || {
+        let settings =
+            "[telemetry]\nlabels = { region = \"eu\" }\nhistogram = { lowest = \"5ms\", highest = \"1s\" }
+            [services.users]\nkind = \"scripted\"";
+        let builder = Runtime::builder().kind::<Scripted>().extension("users", replies());
+        let runtime = builder.parse(settings).expect("TOML").current_thread().start().await.expect("right");
+        let users = runtime.service::<Scripted>("users").expect("there");
+        users.send(Ask(1)).await.expect("it replies");
+        let metrics = runtime.metrics();
+        let samples: Vec<_> = metrics.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(samples.iter().all(|line| line.contains("region=\"eu\"")), "{metrics}");
+        let buckets = samples.iter().filter(|line| line.starts_with("seawall_call_duration_seconds_bucket"));
+        let bounds: Vec<_> =
+            buckets.filter_map(|line| line.split_once("le=\"")?.1.split('"').next()).collect();
+        assert_eq!(bounds, ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "+Inf"]);
         end(runtime).await;
     });
 }

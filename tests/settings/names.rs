@@ -107,6 +107,36 @@ fn unknown_key_in_a_kinds_settings() {
 }
 
 #[test]
+fn labels_that_no_metric_may_carry() {
+    let many: Vec<_> = (0..17).map(|label| format!("l{label} = \"x\"")).collect();
+    assert_snapshot!(refused(format!("[telemetry]\nlabels = {{ {} }}", many.join(", "))), @r"
+        the settings have an error
+        error: 17 labels are more than the 16 that there may be
+          --> settings:2:1: telemetry.labels
+        ");
+    assert_snapshot!(refused("[telemetry.labels]\nservice = \"x\"\n9lives = \"x\"\n\"a b\" = \"x\""), @r#"
+        the settings have 3 errors
+        error: metrics have a label `service` of their own; name it differently
+          --> settings:2:1: telemetry.labels.service
+        error: a label's name has letters, digits and `_`, and begins with no digit
+          --> settings:3:1: telemetry.labels.9lives
+        error: a label's name has letters, digits and `_`, and begins with no digit
+          --> settings:4:1: telemetry.labels."a b"
+        "#);
+}
+
+#[test]
+fn buckets_of_histograms_that_there_cannot_be() {
+    assert_snapshot!(refused("[telemetry]\nhistogram = { lowest = \"1m\", highest = \"1s\" }\nlogg = true"), @r"
+        the settings have 2 errors
+        error: histogram.lowest = 1m is longer than histogram.highest = 1s
+          --> settings:2:15: telemetry.histogram.lowest
+        error: unknown key `logg`; known here: histogram, labels, log_transitions, publish
+          --> settings:3:1: telemetry.logg
+        ");
+}
+
+#[test]
 fn unknown_section() {
     assert_snapshot!(refused("[service.users]\nkind = \"vault\""), @r#"
         the settings have an error

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use metrics::{Key, Label, Level, Metadata, with_recorder};
 
@@ -17,29 +20,39 @@ const METADATA: Metadata<'static> = Metadata::new("seawall", Level::INFO, Some(m
 impl Published {
     /// Gives the recorder what has changed since the last time.
     pub(in crate::runtime) fn publish(&mut self, inner: &Inner) {
-        walk(inner, self);
+        walk(inner, &mut Publishing { published: self, common: &inner.telemetry.labels });
     }
 }
 
-fn key(name: &'static str, labels: Labels<'_>) -> Key {
-    let labels: Vec<Label> =
-        labels.iter().map(|(label, value)| Label::new(*label, (*value).to_owned())).collect();
-    Key::from_parts(name, labels)
+/// What is given to the recorder, with the labels of all metrics.
+struct Publishing<'a> {
+    published: &'a mut Published,
+    common: &'a BTreeMap<String, String>,
 }
 
-impl Sink for Published {
+impl Publishing<'_> {
+    fn key(&self, name: &'static str, labels: Labels<'_>) -> Key {
+        let own = labels.iter().map(|(label, value)| Label::new(*label, (*value).to_owned()));
+        let common = self.common.iter().map(|(label, value)| Label::new(label.clone(), value.clone()));
+        Key::from_parts(name, own.chain(common).collect::<Vec<_>>())
+    }
+}
+
+impl Sink for Publishing<'_> {
     fn counter(&mut self, name: &'static str, labels: Labels<'_>, value: u64) {
-        with_recorder(|recorder| recorder.register_counter(&key(name, labels), &METADATA).absolute(value));
+        with_recorder(|recorder| {
+            recorder.register_counter(&self.key(name, labels), &METADATA).absolute(value)
+        });
     }
 
     fn gauge(&mut self, name: &'static str, labels: Labels<'_>, value: f64) {
-        with_recorder(|recorder| recorder.register_gauge(&key(name, labels), &METADATA).set(value));
+        with_recorder(|recorder| recorder.register_gauge(&self.key(name, labels), &METADATA).set(value));
     }
 
     fn histogram(&mut self, name: &'static str, labels: Labels<'_>, durations: &Histogram) {
-        let key = key(name, labels);
+        let key = self.key(name, labels);
         let handle = with_recorder(|recorder| recorder.register_histogram(&key, &METADATA));
-        let given = self.counts.entry(key).or_default();
+        let given = self.published.counts.entry(key).or_default();
         for (index, (longest, count)) in durations.buckets().enumerate() {
             if given.len() <= index {
                 given.resize(index + 1, 0);

@@ -5,7 +5,7 @@ use std::{
 };
 
 use super::{Labels, Sink, walk};
-use crate::{policy::latency::Histogram, runtime::Inner};
+use crate::{policy::latency::Histogram, runtime::Inner, service::HistogramSettings};
 
 /// The upper bounds of the exported histograms' buckets.
 const BOUNDS: [Duration; 14] = [
@@ -27,15 +27,19 @@ const BOUNDS: [Duration; 14] = [
 
 /// All metrics in Prometheus' text format.
 pub(in crate::runtime) fn write(inner: &Inner) -> String {
-    let mut page = Page::default();
+    let HistogramSettings { lowest, highest } = inner.telemetry.histogram;
+    let bounds = BOUNDS.into_iter().filter(|bound| (lowest..=highest).contains(bound)).collect();
+    let mut page = Page { families: BTreeMap::new(), bounds, common: &inner.telemetry.labels };
     walk(inner, &mut page);
     page.finish()
 }
 
 /// Samples by the name of their metric: the format wants those of one name together.
-#[derive(Default)]
-struct Page {
+struct Page<'a> {
     families: BTreeMap<&'static str, Family>,
+    bounds: Vec<Duration>,
+    /// Labels of all.
+    common: &'a BTreeMap<String, String>,
 }
 
 struct Family {
@@ -69,7 +73,7 @@ impl Kind {
     }
 }
 
-impl Page {
+impl Page<'_> {
     fn sample(
         &mut self,
         name: &'static str,
@@ -81,7 +85,7 @@ impl Page {
     ) {
         let samples =
             &mut self.families.entry(name).or_insert(Family { kind, samples: String::new() }).samples;
-        let labels = Braced(labels, bound);
+        let labels = Braced(labels, self.common, bound);
         // Writing to a string cannot fail.
         let _ = writeln!(samples, "{}{}{part}{labels} {value}", Name(name), kind.suffix());
     }
@@ -96,7 +100,7 @@ impl Page {
     }
 }
 
-impl Sink for Page {
+impl Sink for Page<'_> {
     fn counter(&mut self, name: &'static str, labels: Labels<'_>, value: u64) {
         self.sample(name, Kind::Counter, "", labels, None, value);
     }
@@ -107,7 +111,7 @@ impl Sink for Page {
 
     fn histogram(&mut self, name: &'static str, labels: Labels<'_>, durations: &Histogram) {
         let count = durations.count();
-        for bound in BOUNDS {
+        for bound in self.bounds.clone() {
             let up_to = durations.count_up_to(bound).min(count);
             let bound = bound.as_secs_f64().to_string();
             self.sample(name, Kind::Histogram, "_bucket", labels, Some(&bound), up_to);
@@ -118,12 +122,14 @@ impl Sink for Page {
     }
 }
 
-/// Labels, and a bucket's bound, as they follow a name.
-struct Braced<'a>(Labels<'a>, Option<&'a str>);
+/// Labels, those of all metrics, and a bucket's bound, as they follow a name.
+struct Braced<'a>(Labels<'a>, &'a BTreeMap<String, String>, Option<&'a str>);
 
 impl fmt::Display for Braced<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.0.iter().copied().chain(self.1.map(|bound| ("le", bound)));
+        let Self(own, common, bound) = self;
+        let common = common.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+        let all = own.iter().copied().chain(common).chain(bound.map(|bound| ("le", bound)));
         let mut before = '{';
         for (label, value) in all {
             let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
