@@ -14,6 +14,17 @@ use crate::{
     units::Tick,
 };
 
+/// What breakers are told to do by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// Refuse all calls, until told otherwise.
+    Open,
+    /// Let all calls pass and look at none, until told otherwise.
+    Disabled,
+    /// Begin anew: closed, and with nothing seen yet.
+    Closed,
+}
+
 /// A breaker in its place: the machine, its mode, and who is told of its changes.
 pub(crate) struct BreakerGuard {
     /// `service`, or the call or endpoint that it is for.
@@ -129,6 +140,21 @@ impl BreakerGuard {
         let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
         if let Some(transition) = transition {
             self.announce(&of.name, &of.metrics, &of.environment, transition, failure);
+        }
+        opened && self.mode == Mode::Enforce
+    }
+
+    /// Does as it is told; whether calls that wait are to be sent away.
+    pub(crate) fn force(&self, of: &State, forced: Forced) -> bool {
+        let now = of.environment.now();
+        let transition = match forced {
+            Forced::Open => self.breaker.force_open(now),
+            Forced::Disabled => self.breaker.disable(now),
+            Forced::Closed => self.breaker.reset(now),
+        };
+        let opened = transition.as_ref().is_some_and(|transition| transition.to.refuses());
+        if let Some(transition) = transition {
+            self.announce(&of.name, &of.metrics, &of.environment, transition, None);
         }
         opened && self.mode == Mode::Enforce
     }

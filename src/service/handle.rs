@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::{
-    Rules, Seat, Sending, State,
+    Forced, Rules, Seat, Sending, State,
     exchange::Exchange,
     invalidation,
     keyed::KeyPolicies,
@@ -152,6 +152,15 @@ impl<D: Downstream> Service<D> {
     /// Closes the pool of every shard, and opens another. Attempts under way keep the old one.
     pub fn reopen(&self) {
         self.shared.ask(Request::Reopen(Cause::Requested));
+    }
+
+    /// Opens, disables or closes the service's breakers by hand: its own, and those of its calls and endpoints that are
+    /// known by now. They stay so until told otherwise, or until a reload changes their settings. Kept replies and
+    /// fallbacks are given as ever.
+    ///
+    /// Only in this process: what a whole fleet is to do, settings say.
+    pub fn force_breakers(&self, forced: Forced) {
+        self.shared.state.force(forced);
     }
 }
 

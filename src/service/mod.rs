@@ -34,6 +34,7 @@ mod throttling;
 
 pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};
+pub use guard::Forced;
 pub use handle::Service;
 pub use keyed::Keyed;
 pub use recover::{NoFallback, Recover, Recovered, Recovery};

@@ -19,7 +19,7 @@ use super::{
     CallSettings, Environment, Phase, ServiceSettings, SettingsSource,
     endpoints::{EndpointRules, Endpoints},
     gate::Gate,
-    guard::BreakerGuard,
+    guard::{BreakerGuard, Forced},
     inject::Injector,
     keyed::{KeyPolicies, Keyring},
     rate::RateGuard,
@@ -308,12 +308,23 @@ impl State {
 
     /// Tells all breakers how a health check of the service went, and sends away who waits where one opened.
     pub(crate) fn checked(&self, well: bool, failure: Option<&Failure>) {
+        self.at_all_breakers(|guard| guard.checked(self, well, failure));
+    }
+
+    /// Tells all breakers what to do, and sends away who waits where one opened.
+    pub(crate) fn force(&self, forced: Forced) {
+        self.at_all_breakers(|guard| guard.force(self, forced));
+    }
+
+    /// Does something to the service's breaker, to those of its calls and of its endpoints. Where that opened one, those who
+    /// wait for it are sent away.
+    fn at_all_breakers(&self, opens: impl Fn(&BreakerGuard) -> bool) {
         let table = self.table();
         let own =
             table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
         let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
         for guard in table.shared.breaker.iter().chain(own).chain(of_endpoints) {
-            if guard.checked(self, well, failure) {
+            if opens(guard) {
                 for gate in table.gates() {
                     gate.flush_of(guard);
                 }

@@ -1,5 +1,8 @@
-use seawall::{call::Reason, policy::breaker::State, telemetry::What};
-use seawall_testkit::{Ask, Reaction, virtual_time};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use seawall::{call::Reason, policy::breaker::State, service::Forced, telemetry::What};
+use seawall_testkit::{Ask, Change, Reaction, virtual_time};
 
 use crate::support::{down, end, fails, ms, settle, slow, start};
 
@@ -90,6 +93,53 @@ fn a_callers_own_hurry_says_nothing_about_the_downstream() {
         let breaker =
             runtime.snapshot().service("users").and_then(|users| users.breaker).expect("it has one");
         assert_eq!((breaker.state, breaker.failures), (State::Closed, 0));
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn by_hand_it_is_opened_disabled_and_closed() {
+    virtual_time(async || {
+        let behaviour = slow(ms(10));
+        let settings =
+            "retry = false\nbulkhead = { max_in_flight = 1 }\ncalls.Change.breaker = { scope = \"call\" }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        users.send(Change(1)).await.expect("it replies");
+        let mut events = runtime.events();
+
+        let (first, second, ()) = tokio::join!(users.send(Ask(1)), users.send(Ask(2)), async {
+            settle().await;
+            users.force_breakers(Forced::Open);
+        });
+        first.expect("what is under way goes on");
+        assert!(
+            matches!(second.expect_err("it waited").reason(), Some(Reason::Breaker(_))),
+            "and is sent away"
+        );
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(users.send(Ask(3)).await.expect_err("it is open for good").is_rejection());
+        assert!(users.send(Change(2)).await.expect_err("and so is the call's own").is_rejection());
+
+        users.force_breakers(Forced::Disabled);
+        behaviour.react(|_| Reaction::Fail(down()));
+        for id in 0..50 {
+            assert!(!users.send(Ask(id)).await.expect_err("it fails").is_rejection(), "nothing opens it");
+        }
+        users.force_breakers(Forced::Closed);
+        for id in 0..3 {
+            assert!(
+                !users.send(Ask(id)).await.expect_err("it fails").is_rejection(),
+                "what was is forgotten"
+            );
+        }
+        let states: Vec<_> = std::iter::from_fn(|| events.next().now_or_never().flatten())
+            .filter_map(|event| match event.what {
+                What::Breaker { scope, transition, .. } => Some(format!("{scope} {}", transition.to.word())),
+                _ => None,
+            })
+            .collect();
+        let both = |state: &str| [format!("service {state}"), format!("Change {state}")];
+        assert_eq!(states, [both("forced_open"), both("disabled"), both("closed")].concat());
         end(runtime).await;
     });
 }
