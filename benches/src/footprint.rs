@@ -23,6 +23,7 @@ use seawall::{
         bulkhead::{Bulkhead, CodelSettings},
         rate::{Rate, RateSettings},
     },
+    telemetry::What,
     units::Tick,
 };
 use seawall_benches::{
@@ -127,7 +128,8 @@ fn policies() -> Figure {
     Figure::new("idle_bytes", bytes, "bytes", "<= 512")
 }
 
-/// How many loads 10,000 who wait for one key cost, and how soon a call is answered whose pool is being reopened.
+/// How many loads 10,000 who wait for one key cost, and how soon a call is answered by a pool that takes
+/// the place of another.
 async fn calls() -> Result<[Figure; 2], String> {
     const WAITING: usize = 10_000;
     let Fixture { runtime, ready, .. } = Fixture::start().await?;
@@ -139,8 +141,10 @@ async fn calls() -> Result<[Figure; 2], String> {
 
     let mut restart = Duration::MAX;
     for i in 0..50 {
-        ready.reopen();
+        let mut events = runtime.events();
         let began = Instant::now();
+        ready.reopen();
+        while events.next().await.is_some_and(|event| !matches!(event.what, What::PoolOpened { .. })) {}
         ready.send(Get(i)).await.map_err(|error| error.to_string())?;
         restart = restart.min(began.elapsed());
     }

@@ -119,7 +119,8 @@ impl Figure {
     }
 }
 
-/// Whether a value is what the goal says: `<= 20`, `< 5`, `>= 0.9`, or `1`, which is met to within a tenth.
+/// Whether a value is what the goal says: `<= 20`, `< 5`, `>= 0.9`, or `1`, which is met to within a tenth, and `0` to within a
+/// hundredth.
 fn is_met(goal: &str, value: f64) -> Option<bool> {
     let (than, number) = goal.rsplit_once(' ').unwrap_or(("", goal));
     let number: f64 = number.parse().ok()?;
@@ -127,7 +128,7 @@ fn is_met(goal: &str, value: f64) -> Option<bool> {
         "<=" => value <= number,
         "<" => value < number,
         ">=" => value >= number,
-        _ => (value - number).abs() <= number.abs() * 0.1,
+        _ => (value - number).abs() <= (number.abs() * 0.1).max(0.01),
     })
 }
 

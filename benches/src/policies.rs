@@ -216,9 +216,9 @@ async fn measure(options: &Options) -> Result<Vec<Figure>, String> {
         one.turns(2_000, |i| admit_and_record(&timed, now(i)));
         one_recloser.turns(2_000, |i| drop(black_box(recloser.call(|| Ok::<_, Infallible>(i)))));
         one_failsafe.turns(2_000, |i| drop(black_box(failsafe.call(|| Ok::<_, Infallible>(i)))));
-        two.two_threads(2_000, |i| admit_and_record(&timed, now(i)));
-        two_recloser.two_threads(2_000, |i| drop(black_box(recloser.call(|| Ok::<_, Infallible>(i)))));
-        two_failsafe.two_threads(2_000, |i| drop(black_box(failsafe.call(|| Ok::<_, Infallible>(i)))));
+        two.two_threads(20_000, |i| admit_and_record(&timed, now(i)));
+        two_recloser.two_threads(20_000, |i| drop(black_box(recloser.call(|| Ok::<_, Infallible>(i)))));
+        two_failsafe.two_threads(20_000, |i| drop(black_box(failsafe.call(|| Ok::<_, Infallible>(i)))));
         hundred.turns(2_000, |i| admit_and_record(&small, now(i)));
         many.turns(2_000, |i| admit_and_record(&large, now(i)));
         for (row, service) in [(hundred_tower, &mut hundred_theirs), (many_tower, &mut many_theirs)] {
