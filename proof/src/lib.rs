@@ -2,7 +2,7 @@
 //! and optimized, so that a model can be held against them for ten million events in a test of seconds. To optimize the
 //! whole of `seawall` would make every other test wait for its build.
 
-// What the rest of the crate uses of them is not used here.
+// What only the rest of the crate uses of these sources is dead here: that is said of each of them.
 #[allow(dead_code)]
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;

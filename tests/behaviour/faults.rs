@@ -11,23 +11,11 @@ use seawall::{
 use seawall_testkit::{Ask, Behaviour, Change, Echo, Lookup, Mock, Scripted, virtual_time};
 use tokio::time::Instant;
 
-use crate::support::{end, ms, replies, settle};
+use crate::support::{end, ms, replies, settle, start_under};
 
 /// A runtime that allows faults, with one service `users` of these settings.
 async fn start(settings: &str, behaviour: &Behaviour) -> (Runtime, Service<Scripted>) {
-    let allowed = "[runtime]\nallow_faults = true\n[services.users]\nkind = \"scripted\"\n";
-    let runtime = Runtime::builder()
-        .kind::<Scripted>()
-        .extension("users", behaviour.clone())
-        .parse(format!("{allowed}{settings}"))
-        .expect("the settings are TOML")
-        .current_thread()
-        .seed(7)
-        .start()
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
-    let users = runtime.service("users").expect("it is there");
-    (runtime, users)
+    start_under("[runtime]\nallow_faults = true", settings, behaviour).await
 }
 
 /// What was told of faults by now.

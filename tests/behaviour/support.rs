@@ -10,10 +10,19 @@ use seawall_testkit::{Asked, Behaviour, Reaction, Scripted};
 
 /// A runtime on this thread, with one service `users` of these settings and this behaviour.
 pub(crate) async fn start(settings: &str, behaviour: &Behaviour) -> (Runtime, Service<Scripted>) {
+    start_under("", settings, behaviour).await
+}
+
+/// The same, under these settings of other sections.
+pub(crate) async fn start_under(
+    sections: &str,
+    settings: &str,
+    behaviour: &Behaviour,
+) -> (Runtime, Service<Scripted>) {
     let runtime = Runtime::builder()
         .kind::<Scripted>()
         .extension("users", behaviour.clone())
-        .parse(format!("[services.users]\nkind = \"scripted\"\n{settings}"))
+        .parse(format!("{sections}\n[services.users]\nkind = \"scripted\"\n{settings}"))
         .expect("the settings are TOML")
         .current_thread()
         .seed(7)

@@ -50,7 +50,7 @@ impl Monitor {
                     peaks.rss = peaks.rss.max(resources.rss);
                     peaks.threads = peaks.threads.max(resources.threads);
                 }
-                // A thread of its own.
+                // A thread of its own, which no runtime shares.
                 #[allow(clippy::disallowed_methods)]
                 std::thread::sleep(PERIOD);
             }

@@ -3,7 +3,7 @@
 //! Their sources name neither: they use `crate::sync`, which here is another module. So the crate itself is built the same
 //! way always, and nobody builds tokio with `--cfg loom`, which turns half of it off.
 
-// What the rest of the crate uses of them is not used here.
+// What only the rest of the crate uses of these sources is dead here: that is said of each of them.
 #[allow(dead_code)]
 #[path = "../../../src/policy/mod.rs"]
 pub mod policy;
