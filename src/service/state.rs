@@ -23,6 +23,7 @@ use super::{
     inject::Injector,
     keyed::{KeyPolicies, Keyring},
     rate::RateGuard,
+    scope::ScopePolicies,
 };
 use crate::{
     cache::{Flights, Generation},
@@ -71,16 +72,6 @@ pub(crate) struct Table {
     /// Its endpoints, where it has several.
     pub(crate) endpoints: Option<Arc<Endpoints>>,
     calls: HashMap<TypeId, Arc<CallState>, BuildHasherDefault<AsIs>>,
-}
-
-/// The policies of one scope: a service's, or those of a call that differ from it.
-#[derive(Clone)]
-pub(crate) struct ScopePolicies {
-    pub(crate) breaker: Option<Arc<BreakerGuard>>,
-    pub(crate) gate: Option<Arc<Gate>>,
-    pub(crate) rate: Option<Arc<RateGuard>>,
-    pub(crate) throttle: Option<Arc<Throttle>>,
-    pub(crate) faults: Option<Arc<Injector>>,
 }
 
 /// One call of a service: its settings, its policies, its counts.
@@ -135,7 +126,7 @@ impl State {
         source: Arc<SettingsSource>,
     ) -> Self {
         let endpoints = Endpoints::new(addresses, endpoint_rules(&settings, &defaults), &environment, None);
-        let shared = ScopePolicies::new(&name, &defaults, &environment, None).without(endpoints.as_ref());
+        let shared = ScopePolicies::new(&defaults, &environment, None).without(endpoints.as_ref());
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
@@ -201,9 +192,8 @@ impl State {
         let old = self.table.load_full();
         let rules = endpoint_rules(&settings, &defaults);
         let endpoints = Endpoints::new(addresses, rules, &self.environment, old.endpoints.as_ref());
-        let shared =
-            ScopePolicies::new(&self.name, &defaults, &self.environment, Some((&old.shared, &old.defaults)))
-                .without(endpoints.as_ref());
+        let shared = ScopePolicies::new(&defaults, &self.environment, Some((&old.shared, &old.defaults)))
+            .without(endpoints.as_ref());
         let budget = match (&settings.retry_budget, &old.settings.retry_budget) {
             (new, before) if new == before => old.budget.clone(),
             (new, _) => new.clone().map(|budget| Arc::new(RetryBudget::new(budget))),
@@ -320,10 +310,7 @@ impl State {
     /// wait for it are sent away.
     fn at_all_breakers(&self, opens: impl Fn(&BreakerGuard) -> bool) {
         let table = self.table();
-        let own =
-            table.calls().filter(|call| call.has_own_breaker()).filter_map(|call| call.breaker.as_ref());
-        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
-        for guard in table.shared.breaker.iter().chain(own).chain(of_endpoints) {
+        for guard in table.breakers() {
             if opens(guard) {
                 for gate in table.gates() {
                     gate.flush_of(guard);
@@ -334,10 +321,7 @@ impl State {
 
     /// Whether a breaker waits for a health check that is well.
     pub(crate) fn waits_for_check(&self) -> bool {
-        let table = self.table();
-        let own = table.calls().filter_map(|call| call.breaker.as_ref());
-        let of_endpoints = table.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
-        table.shared.breaker.iter().chain(own).chain(of_endpoints).any(|guard| guard.waits_for_check())
+        self.table().breakers().any(|guard| guard.waits_for_check())
     }
 
     /// Takes no calls any more: the service is gone from the settings.
@@ -403,6 +387,14 @@ impl Table {
     }
 
     /// The service's gate, and those of calls that have one of their own.
+    /// The service's breaker, its calls' own, and its endpoints'.
+    fn breakers(&self) -> impl Iterator<Item = &Arc<BreakerGuard>> {
+        let own = self.calls().filter(|call| call.has_own_breaker());
+        let own = own.filter_map(|call| call.breaker.as_ref());
+        let of_endpoints = self.endpoints.iter().flat_map(|endpoints| endpoints.breakers());
+        self.shared.breaker.iter().chain(own).chain(of_endpoints)
+    }
+
     fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
         self.shared.gate.iter().chain(self.calls().filter_map(|call| call.gates[1].as_ref()))
     }
@@ -421,133 +413,6 @@ impl Table {
             endpoints: self.endpoints.clone(),
             calls: HashMap::default(),
         }
-    }
-}
-
-impl ScopePolicies {
-    /// A service's. What `before` had by the same settings is kept.
-    fn new(
-        scope: &Arc<str>,
-        settings: &CallSettings,
-        environment: &Arc<Environment>,
-        before: Option<(&ScopePolicies, &CallSettings)>,
-    ) -> Self {
-        let _ = scope;
-        let breaker = match (before, &settings.breaker) {
-            (Some((kept, old)), new) if old.breaker == *new && kept.breaker.is_some() => kept.breaker.clone(),
-            (_, new) => {
-                new.clone().map(|new| Arc::new(BreakerGuard::new("service".into(), new, environment)))
-            }
-        };
-        let gate = match (before, &settings.bulkhead) {
-            (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new, environment.now());
-                Some(Arc::clone(gate))
-            }
-            (before, new) => {
-                if let Some((ScopePolicies { gate: Some(gate), .. }, _)) = before {
-                    gate.retire(environment.now());
-                }
-                new.as_ref().map(|new| Arc::new(Gate::new(new)))
-            }
-        };
-        let rate = match (before, &settings.rate) {
-            (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
-        };
-        let throttle = match (before, &settings.throttle) {
-            (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(Throttle::new(new))),
-        };
-        let faults = match before {
-            Some((kept, old)) if old.faults == settings.faults => kept.faults.clone(),
-            _ => Injector::new(settings.faults.as_ref(), environment),
-        };
-        Self { breaker, gate, rate, throttle, faults }
-    }
-
-    /// Without a breaker of the service's, where each of its endpoints has one.
-    fn without(mut self, endpoints: Option<&Arc<Endpoints>>) -> Self {
-        if endpoints.is_some_and(|endpoints| endpoints.have_breakers()) {
-            self.breaker = None;
-        }
-        self
-    }
-
-    /// A call's: the service's where it says the same, its own where it differs. A bulkhead of its own is a partition
-    /// within the service's.
-    fn own(
-        name: &'static str,
-        settings: &CallSettings,
-        table: &Table,
-        state: &State,
-        before: Option<(&Arc<CallState>, &Table)>,
-    ) -> Self {
-        let (shared, defaults) = (&table.shared, &table.defaults);
-        let separate = settings.breaker.as_ref().is_some_and(|breaker| breaker.scope.is_per_call());
-        let breaker = if settings.breaker == defaults.breaker && !separate {
-            shared.breaker.clone()
-        } else {
-            match before {
-                Some((before, _))
-                    if before.settings.breaker == settings.breaker && before.has_own_breaker() =>
-                {
-                    before.breaker.clone()
-                }
-                _ => settings
-                    .breaker
-                    .clone()
-                    .map(|new| Arc::new(BreakerGuard::new(name.into(), new, &state.environment))),
-            }
-        };
-        let gate = before.and_then(|(before, _)| before.gates[1].clone());
-        let gate = match (gate, settings.bulkhead.as_ref().filter(|_| settings.bulkhead != defaults.bulkhead))
-        {
-            (Some(gate), Some(new)) => {
-                gate.reload(new, state.environment.now());
-                Some(gate)
-            }
-            (Some(gate), None) => {
-                gate.retire(state.environment.now());
-                None
-            }
-            (None, new) => new.map(|new| Arc::new(Gate::new(new))),
-        };
-        let rate = if settings.rate == defaults.rate {
-            shared.rate.clone()
-        } else {
-            match before {
-                // One that the service had too by then is not its own.
-                Some((before, old))
-                    if before.settings.rate == settings.rate && old.defaults.rate != settings.rate =>
-                {
-                    before.rate.clone()
-                }
-                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
-            }
-        };
-        let throttle = if settings.throttle == defaults.throttle {
-            shared.throttle.clone()
-        } else {
-            match before {
-                Some((before, _)) if before.settings.throttle == settings.throttle => before.throttle.clone(),
-                _ => settings.throttle.clone().map(|new| Arc::new(Throttle::new(new))),
-            }
-        };
-        let faults = if settings.faults == defaults.faults {
-            shared.faults.clone()
-        } else {
-            match before {
-                Some((before, old))
-                    if before.settings.faults == settings.faults
-                        && old.defaults.faults != settings.faults =>
-                {
-                    before.faults.clone()
-                }
-                _ => Injector::new(settings.faults.as_ref(), &state.environment),
-            }
-        };
-        Self { breaker, gate, rate, throttle, faults }
     }
 }
 
