@@ -107,11 +107,14 @@ fn by_hand_it_is_opened_disabled_and_closed() {
         users.send(Change(1)).await.expect("it replies");
         let mut events = runtime.events();
 
-        let (first, second, ()) = tokio::join!(users.send(Ask(1)), users.send(Ask(2)), async {
+        let began = tokio::time::Instant::now();
+        let timed = async |id| (users.send(Ask(id)).await, began.elapsed());
+        let ((first, took), (second, waited), ()) = tokio::join!(timed(1), timed(2), async {
             settle().await;
             users.force_breakers(Forced::Open);
         });
         first.expect("what is under way goes on");
+        assert!(waited < took, "who waits is sent away at once, not at his turn: {waited:?}, {took:?}");
         assert!(
             matches!(second.expect_err("it waited").reason(), Some(Reason::Breaker(_))),
             "and is sent away"
