@@ -32,6 +32,7 @@ mod shard;
 mod state;
 mod threads;
 mod throttling;
+mod tier;
 
 pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};
@@ -56,4 +57,5 @@ pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
 pub(crate) use state::{CallState, State, Table};
-pub(crate) use threads::{Lanes, Place, leave_seat, place, thread_name};
+pub(crate) use threads::{Lanes, Place, leave_seat, place, run_here, thread_name};
+pub(crate) use tier::{Link, Tier, attend};

@@ -7,6 +7,7 @@
 //!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
+//! - [`ScriptedTier`] a shared cache tier without a server, that does what its [`TierStore`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
@@ -28,6 +29,7 @@ mod proxy;
 mod scripted;
 mod server;
 pub mod sim;
+mod tier;
 mod worker;
 
 pub use clock::virtual_time;
@@ -43,3 +45,4 @@ pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
     TlsIdentity,
 };
+pub use tier::{ScriptedTier, ScriptedTierSettings, TierAsked, TierFault, TierStore};
