@@ -17,44 +17,46 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{Downstream, Failure, OpenContext};
 
 /// A kind that can keep other services' replies. It announces itself by [`Downstream::tiering`].
 ///
 /// Each question is an attempt of the tier's own service, on a shard's thread: its pool, bulkhead, breaker, restarts and
-/// metrics are that service's. The attempt is given up at its deadline, whatever the kind does.
+/// metrics are that service's. The attempt is given up at its deadline, `until`, whatever the kind does.
 pub trait SharedTier: Downstream {
     /// What is kept in a place, and the epochs as they are now: read after the entry, or at once with it.
     ///
     /// # Errors
     /// If the tier cannot say. It is a miss then.
-    fn get(&self, ask: &TierGet) -> impl Future<Output = Result<TierFound, Failure>>;
+    fn get(&self, ask: &TierGet, until: Instant) -> impl Future<Output = Result<TierFound, Failure>>;
 
     /// Takes the lease of a place, and makes the epochs that are missing; unless there is an entry other than the one that
     /// is known, or somebody holds the lease.
     ///
     /// # Errors
     /// If the tier cannot say. The reply is loaded then, and not kept in it.
-    fn lease(&self, ask: &TierLease) -> impl Future<Output = Result<TierLeased, Failure>>;
+    fn lease(&self, ask: &TierLease, until: Instant) -> impl Future<Output = Result<TierLeased, Failure>>;
 
     /// Keeps an entry and gives the lease back, if the lease is still the asker's and the epochs are those it was given.
     /// Epochs must outlive the entries that carry them.
     ///
     /// # Errors
     /// If the tier cannot say.
-    fn put(&self, ask: &TierPut) -> impl Future<Output = Result<TierKept, Failure>>;
+    fn put(&self, ask: &TierPut, until: Instant) -> impl Future<Output = Result<TierKept, Failure>>;
 
     /// Gives a lease back without an entry, if it is still the asker's.
     ///
     /// # Errors
     /// If the tier cannot say.
-    fn release(&self, ask: &TierRelease) -> impl Future<Output = Result<(), Failure>>;
+    fn release(&self, ask: &TierRelease, until: Instant) -> impl Future<Output = Result<(), Failure>>;
 
     /// Takes epochs away, be they there or not, and tells all who watch. It may be asked twice.
     ///
     /// # Errors
     /// If the tier may not have heard it. It is asked again.
-    fn invalidate(&self, ask: &TierInvalidate) -> impl Future<Output = Result<(), Failure>>;
+    fn invalidate(&self, ask: &TierInvalidate, until: Instant) -> impl Future<Output = Result<(), Failure>>;
 
     /// Tells `news` what is invalidated, by whomever, until it is dropped or can go on no more; then it is begun again,
     /// after a while. Asked once a process, on a thread that runs local tasks; a connection of its own is its business.
@@ -199,6 +201,7 @@ pub struct TierNews(Arc<dyn Heard>);
 /// What becomes of news.
 pub(crate) trait Heard: Send + Sync {
     fn connected(&self);
+    fn lost(&self);
     fn invalidated(&self, group: &str, epoch: &str);
     fn flushed(&self);
 }
@@ -211,6 +214,12 @@ impl TierNews {
     /// News is heard from here on. What was missed is unknown: all that is kept in memory goes.
     pub fn connected(&self) {
         self.0.connected();
+    }
+
+    /// News is not heard from here on: what is in memory is served on, and goes once it is [`connected`](Self::connected)
+    /// again.
+    pub fn lost(&self) {
+        self.0.lost();
     }
 
     /// This epoch of this group was taken away.
@@ -235,11 +244,11 @@ type Watching<'a> = Pin<Box<dyn Future<Output = Failure> + 'a>>;
 
 /// Proof that a kind is a [`SharedTier`]: it exists only of those that are.
 pub struct Tiering<D: Downstream> {
-    pub(crate) get: for<'a> fn(&'a D, &'a TierGet) -> Asking<'a, TierFound>,
-    pub(crate) lease: for<'a> fn(&'a D, &'a TierLease) -> Asking<'a, TierLeased>,
-    pub(crate) put: for<'a> fn(&'a D, &'a TierPut) -> Asking<'a, TierKept>,
-    pub(crate) release: for<'a> fn(&'a D, &'a TierRelease) -> Asking<'a, ()>,
-    pub(crate) invalidate: for<'a> fn(&'a D, &'a TierInvalidate) -> Asking<'a, ()>,
+    pub(crate) get: for<'a> fn(&'a D, &'a TierGet, Instant) -> Asking<'a, TierFound>,
+    pub(crate) lease: for<'a> fn(&'a D, &'a TierLease, Instant) -> Asking<'a, TierLeased>,
+    pub(crate) put: for<'a> fn(&'a D, &'a TierPut, Instant) -> Asking<'a, TierKept>,
+    pub(crate) release: for<'a> fn(&'a D, &'a TierRelease, Instant) -> Asking<'a, ()>,
+    pub(crate) invalidate: for<'a> fn(&'a D, &'a TierInvalidate, Instant) -> Asking<'a, ()>,
     pub(crate) watch: for<'a> fn(&'a D::Settings, &'a OpenContext, &'a str, &'a TierNews) -> Watching<'a>,
 }
 
@@ -247,11 +256,11 @@ impl<D: SharedTier> Tiering<D> {
     /// The proof.
     pub const fn new() -> Self {
         Self {
-            get: |tier, ask| Box::pin(tier.get(ask)),
-            lease: |tier, ask| Box::pin(tier.lease(ask)),
-            put: |tier, ask| Box::pin(tier.put(ask)),
-            release: |tier, ask| Box::pin(tier.release(ask)),
-            invalidate: |tier, ask| Box::pin(tier.invalidate(ask)),
+            get: |tier, ask, until| Box::pin(tier.get(ask, until)),
+            lease: |tier, ask, until| Box::pin(tier.lease(ask, until)),
+            put: |tier, ask, until| Box::pin(tier.put(ask, until)),
+            release: |tier, ask, until| Box::pin(tier.release(ask, until)),
+            invalidate: |tier, ask, until| Box::pin(tier.invalidate(ask, until)),
             watch: |settings, context, namespace, news| {
                 Box::pin(D::watch(settings, context, namespace, news))
             },

@@ -27,6 +27,8 @@ mod restart;
 mod retry;
 mod review;
 mod shadow;
+mod shared_invalidation;
+mod shared_limits;
 mod shared_stampede;
 mod shared_support;
 mod stampede;

@@ -1,9 +1,14 @@
 //! Several processes that share a tier: each a runtime of its own, on one thread and in one virtual time.
 
-use seawall::{Runtime, Service, runtime::SharedSnapshot};
+use seawall::{
+    Runtime, Service,
+    runtime::{SharedSnapshot, TierSnapshot},
+};
 use seawall_testkit::{Behaviour, Scripted, ScriptedTier, TierStore};
 
-use crate::support::{end, settle};
+use tokio::time::sleep;
+
+use crate::support::{end, ms, settle};
 
 /// One process: a service `users` whose replies are kept in the service `tier`.
 pub(crate) struct Process {
@@ -60,7 +65,14 @@ impl Process {
 
     /// Nothing is under way, no place taken, in neither service.
     pub(crate) async fn end(self) {
-        settle().await;
+        // What is told to the tier may be on its way.
+        for _ in 0..100 {
+            settle().await;
+            if self.runtime.snapshot().active == 0 && pending(&self) == 0 {
+                break;
+            }
+            sleep(ms(1)).await;
+        }
         end(self.runtime).await;
     }
 }
@@ -70,4 +82,15 @@ pub(crate) fn figures(process: &Process) -> SharedSnapshot {
     let snapshot = process.runtime.snapshot();
     let users = snapshot.service("users").expect("it is there");
     users.call("Lookup").expect("called").shared.expect("it has a tier")
+}
+
+/// What the tier is doing as such.
+pub(crate) fn tier(process: &Process) -> TierSnapshot {
+    let snapshot = process.runtime.snapshot();
+    snapshot.service("tier").expect("it is there").tier.clone().expect("it is one")
+}
+
+/// Invalidations that the tier has not heard of.
+pub(crate) fn pending(process: &Process) -> usize {
+    tier(process).pending
 }

@@ -49,7 +49,7 @@ pub(crate) async fn attend<D: Downstream>(
         () = hearing => {}
         () = telling => {}
     }
-    tier.deaf();
+    news.lost();
 }
 
 /// Listens until the service is gone.
@@ -64,7 +64,7 @@ async fn hear<D: Downstream>(service: &Weak<Shared<D>>, tier: &Arc<Tier>, news: 
             () = changed => None,
             failure = watch::<D>(&opening, tier, news) => Some(failure),
         };
-        tier.deaf();
+        news.lost();
         let Some(failure) = failure else { continue };
         tracing::debug!(target: "seawall", service = %tier.service(), error = %failure, "the tier's news ended");
         // It was heard for a while: this is another failure.

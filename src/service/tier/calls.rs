@@ -18,8 +18,10 @@ macro_rules! questions {
         impl<D: Downstream> Call<D> for $ask {
             type Reply = $reply;
             const NAME: &'static str = stringify!($ask);
-            // It has a budget that a second try would overrun; and what is not heard at once, is asked again later.
-            const SETTINGS: &'static str = "retry = false\nhedge = false\ncache = false";
+            // It has a budget that a second try would overrun, and what is not heard at once is asked again later. The
+            // tier's own breaker stands in for the service's, which waits for much longer before it tries again: what was
+            // voided must be heard as soon as it can be.
+            const SETTINGS: &'static str = "retry = false\nhedge = false\nbreaker = false\ncache = false";
 
             fn traits(&self) -> CallTraits {
                 CallTraits::IDEMPOTENT
@@ -27,7 +29,7 @@ macro_rules! questions {
 
             async fn attempt(&self, downstream: &D, attempt: &Attempt) -> Result<$reply, Failure> {
                 attempt.mark_sent();
-                (tiering::<D>()?.$method)(downstream, self).await
+                (tiering::<D>()?.$method)(downstream, self, attempt.deadline()).await
             }
         }
     )+

@@ -245,11 +245,6 @@ impl Tier {
         self.flushes.get()
     }
 
-    /// Its news is not heard any more.
-    pub(super) fn deaf(&self) {
-        self.is_heard.store(false, Ordering::Release);
-    }
-
     fn users(&self) -> Vec<Arc<State>> {
         self.users.lock().values().filter_map(Weak::upgrade).collect()
     }
@@ -275,6 +270,10 @@ impl Heard for Tier {
     fn connected(&self) {
         self.is_heard.store(true, Ordering::Release);
         self.flushed();
+    }
+
+    fn lost(&self) {
+        self.is_heard.store(false, Ordering::Release);
     }
 
     fn invalidated(&self, group: &str, epoch: &str) {

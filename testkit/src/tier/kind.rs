@@ -6,6 +6,7 @@ use seawall::{
     },
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::TierStore;
 
@@ -44,28 +45,28 @@ impl Downstream for ScriptedTier {
 }
 
 impl SharedTier for ScriptedTier {
-    async fn get(&self, ask: &TierGet) -> Result<TierFound, Failure> {
+    async fn get(&self, ask: &TierGet, _: Instant) -> Result<TierFound, Failure> {
         self.0.answer(|store| &mut store.gets).await?;
         Ok(self.0.get(ask))
     }
 
-    async fn lease(&self, ask: &TierLease) -> Result<TierLeased, Failure> {
+    async fn lease(&self, ask: &TierLease, _: Instant) -> Result<TierLeased, Failure> {
         self.0.answer(|store| &mut store.leases).await?;
         Ok(self.0.lease(ask))
     }
 
-    async fn put(&self, ask: &TierPut) -> Result<TierKept, Failure> {
+    async fn put(&self, ask: &TierPut, _: Instant) -> Result<TierKept, Failure> {
         self.0.answer(|store| &mut store.puts).await?;
         Ok(self.0.put(ask))
     }
 
-    async fn release(&self, ask: &TierRelease) -> Result<(), Failure> {
+    async fn release(&self, ask: &TierRelease, _: Instant) -> Result<(), Failure> {
         self.0.answer(|store| &mut store.releases).await?;
         self.0.release(ask);
         Ok(())
     }
 
-    async fn invalidate(&self, ask: &TierInvalidate) -> Result<(), Failure> {
+    async fn invalidate(&self, ask: &TierInvalidate, _: Instant) -> Result<(), Failure> {
         self.0.answer(|store| &mut store.invalidations).await?;
         self.0.invalidate(ask);
         Ok(())
