@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    RedisSettings,
+    Listener, RedisSettings, Tracking,
     failure::{self, Effect},
     links::{Dedicated, Dialer, Figures, Lanes, Link, Places},
 };
@@ -22,6 +22,8 @@ use crate::{
 pub struct Redis {
     lanes: Rc<Lanes>,
     dedicated: Dedicated,
+    dialer: Arc<Dialer>,
+    check: Duration,
     service: Arc<str>,
 }
 
@@ -76,6 +78,17 @@ impl Redis {
     /// As the table of this crate's documentation says.
     pub async fn send<C: Call<Self>>(&self, call: &C, attempt: &Attempt) -> Result<C::Reply, Failure> {
         call.attempt(self, attempt).await
+    }
+
+    /// Tells `listener` of each key that changes below these prefixes, over a connection that is there for nothing else. It
+    /// needs RESP3, so a server of version 6 or newer; a prefix must not begin with another.
+    pub fn track(
+        &self,
+        prefixes: impl IntoIterator<Item = impl Into<String>>,
+        listener: Arc<dyn Listener>,
+    ) -> Tracking {
+        let prefixes = prefixes.into_iter().map(Into::into).collect();
+        Tracking::start(Arc::clone(&self.dialer), prefixes, self.check, listener)
     }
 
     /// One command over a shared connection.
@@ -225,6 +238,8 @@ impl Downstream for Redis {
         Ok(Self {
             lanes: Lanes::start(&dialer, settings.connections(), check, pool.lifetime),
             dedicated: Dedicated::new(&dialer, &places, pool, check),
+            dialer,
+            check,
             service: Arc::clone(context.service()),
         })
     }

@@ -18,6 +18,7 @@ mod downstream;
 mod explain;
 mod failure;
 mod links;
+mod push;
 mod settings;
 mod target;
 mod tls;
@@ -27,5 +28,6 @@ pub use call::{
     Script, Set, Transaction,
 };
 pub use downstream::Redis;
+pub use push::{Listener, Tracking};
 pub use redis::{FromRedisValue, Value};
 pub use settings::RedisSettings;

@@ -88,10 +88,17 @@ impl Dialer {
             let _turn = self.turns.acquire().await;
             self.connect(&watcher, pushes).await
         };
-        let (connection, driver) =
-            timeout(self.limit, dialling).await.unwrap_or_else(|_| Err(failure::connect_timeout()))?;
+        let (connection, driver) = self.within_limit(dialling).await??;
         self.figures.created_in(began.elapsed());
         Ok(Link::new(connection, driver, watcher, Arc::clone(&self.figures)))
+    }
+
+    /// Does what belongs to making a connection within the limit on it.
+    ///
+    /// # Errors
+    /// After the limit, that.
+    pub(crate) async fn within_limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        timeout(self.limit, work).await.map_err(|_| failure::connect_timeout())
     }
 
     async fn connect(

@@ -123,7 +123,7 @@ impl Link {
 
     /// Asks whether the other side is there, and cuts it off if there is no answer within `limit`. Commands on it then fail
     /// at once, and their callers may have time for another.
-    pub(super) async fn probe(&self, limit: Duration) {
+    pub(crate) async fn probe(&self, limit: Duration) {
         let ping = redis::cmd("PING");
         // Any answer will do, an error too: whoever answers is there.
         if timeout(limit, self.ask(&ping)).await.is_err() {
