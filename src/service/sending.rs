@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::timeout_at};
+use tokio::{runtime::Handle, task, time::timeout_at};
 use tracing::Span;
 
 use super::{
@@ -236,7 +236,8 @@ where
         {
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
-        if Handle::try_current().is_err() {
+        // Who runs in a task has a runtime; to borrow its handle costs two reference counts.
+        if task::try_id().is_none() && Handle::try_current().is_err() {
             let reason = call.refused(Reason::NoRuntime, plan.priority);
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
