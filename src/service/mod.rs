@@ -6,6 +6,7 @@
 
 mod admission;
 mod attempt;
+mod calls;
 mod endpoints;
 mod environment;
 mod exchange;

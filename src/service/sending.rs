@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, task, time::timeout_at};
 use tracing::Span;
 
 use super::{
-    CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
+    CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared, calls,
     invalidation::{self, Invalidation},
     keyed::KeyPolicies,
     load::{self, Looked, Stale},
@@ -167,19 +167,15 @@ where
     F: Recover<C::Reply> + 'a,
 {
     fn begin(self) -> Begun<'a, C::Reply> {
+        let state = &self.service.shared.state;
+        calls::with::<D, C, _>(state, |call| match call {
+            Ok(call) => self.plan(call),
+            Err(reason) => Begun::Ended(Err(state.rejected(C::NAME, reason))),
+        })
+    }
+
+    fn plan(self, call: &Arc<CallState>) -> Begun<'a, C::Reply> {
         let shared = &self.service.shared;
-        let table = shared.state.table();
-        let registered;
-        let call = match table.call(C::identity()) {
-            Some(call) => call,
-            None => match shared.state.register::<D, C>() {
-                Ok(call) => {
-                    registered = call;
-                    &registered
-                }
-                Err(reason) => return Begun::Ended(Err(shared.state.rejected(C::NAME, reason))),
-            },
-        };
         let started = call.environment.now();
         let traits = match catch_unwind(AssertUnwindSafe(|| self.call.traits())) {
             Ok(traits) => traits,
@@ -218,7 +214,7 @@ where
                     let refresh = || load::refresh(shared, call, message, &plan, key);
                     let _ = catch_unwind(AssertUnwindSafe(refresh));
                 }
-                tell(call, plan.started, plan.priority, Outcome::Ok(answer.origin()));
+                call.metrics().ended_at_once(Outcome::Ok(answer.origin()), plan.priority);
                 return Begun::Ended(Ok(answer));
             }
             Ok(Looked::Miss { key, stale }) => (Some(key), stale),
@@ -347,7 +343,7 @@ where
     match recover::<D, C, F>(shared, state, &call, plan, stale, fallback, &error) {
         Recovering::Done(result) => {
             let result = result.unwrap_or(Err(error));
-            tell(state, plan.started, plan.priority, ending(&result));
+            state.metrics().ended_at_once(ending(&result), plan.priority);
             Begun::Ended(result)
         }
         Recovering::Later(work) => {
