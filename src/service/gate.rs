@@ -26,8 +26,8 @@ pub(crate) struct Gate {
     /// Whether it is not asked at all.
     off: AtomicBool,
     saturated: AtomicBool,
-    /// Whether saturation is told at all.
-    tells: bool,
+    /// Whose it is; `None` where nobody is told what becomes of it.
+    scope: Option<Arc<str>>,
     /// When saturation was last told.
     told: AtomicU64,
 }
@@ -88,29 +88,34 @@ enum Signal {
 impl Gate {
     /// One of so many that nobody wants to hear of each.
     pub(crate) fn unheard(settings: &BulkheadSettings) -> Self {
-        Self { tells: false, ..Self::new(settings) }
+        Self::of(None, settings)
     }
 
-    pub(crate) fn new(settings: &BulkheadSettings) -> Self {
-        let in_force = InForce::new(settings, None);
+    /// The one of `scope`: a service's, or a call's.
+    pub(crate) fn new(scope: &str, settings: &BulkheadSettings) -> Self {
+        Self::of(Some(scope.into()), settings)
+    }
+
+    fn of(scope: Option<Arc<str>>, settings: &BulkheadSettings) -> Self {
+        let in_force = InForce::new(settings, None, &scope);
         Self {
             bulkhead: Bulkhead::new(in_force.max_in_flight(), settings.max_queue, settings.codel),
             measures: AtomicBool::new(in_force.measures()),
             in_force: arc_swap::ArcSwap::from_pointee(in_force),
             off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
-            tells: true,
+            scope,
             told: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn reload(&self, settings: &BulkheadSettings, now: Tick) {
         let before = self.in_force.load_full();
-        let in_force = InForce::new(settings, before.measure.as_ref());
+        let in_force = InForce::new(settings, before.measure.as_ref(), &self.scope);
         self.measures.store(in_force.measures(), Ordering::Relaxed);
         self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
-        let max_in_flight = in_force.max_in_flight();
         self.in_force.store(Arc::new(in_force));
+        let max_in_flight = || self.in_force.load().max_in_flight();
         self.bulkhead.set_limits(max_in_flight, settings.max_queue, settings.codel);
         self.offer(now);
         if before.settings.mode == Mode::Enforce && settings.mode != Mode::Enforce {
@@ -302,7 +307,7 @@ impl Gate {
 
     #[cold]
     fn is_full(&self, call: &CallState) {
-        if self.tells && !self.saturated.swap(true, Ordering::Relaxed) {
+        if self.scope.is_some() && !self.saturated.swap(true, Ordering::Relaxed) {
             let now = call.environment.now().as_nanos();
             // At most one a second, however often it goes to and fro.
             let told = self.told.load(Ordering::Relaxed);
@@ -324,12 +329,12 @@ impl Gate {
 
 impl InForce {
     /// What `settings` make of what was measured `before`.
-    fn new(settings: &BulkheadSettings, before: Option<&Arc<Measure>>) -> Self {
-        let kept = before.filter(|before| settings.adaptive.as_ref() == Some(before.settings()));
-        let measure = match (kept, &settings.adaptive) {
-            (Some(kept), _) => Some(Arc::clone(kept)),
-            (None, adaptive) => adaptive.clone().map(|adaptive| Arc::new(Measure::new(adaptive))),
-        };
+    fn new(settings: &BulkheadSettings, before: Option<&Arc<Measure>>, scope: &Option<Arc<str>>) -> Self {
+        let measure = settings.adaptive.clone().map(|adaptive| match before {
+            Some(before) if *before.settings() == adaptive => Arc::clone(before),
+            Some(before) => Arc::new(before.by(adaptive)),
+            None => Arc::new(Measure::new(adaptive, scope.clone())),
+        });
         Self { settings: settings.clone(), measure }
     }
 
@@ -429,7 +434,8 @@ mod tests {
 
     /// A gate with one in flight, and one who waits.
     fn gate() -> (Gate, Ticket, oneshot::Receiver<Signal>) {
-        let gate = Gate::new(&BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
+        let gate =
+            Gate::new("service", &BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
         let mut ear = None;
         let mut enter = || {
             let came = Tick::ZERO;

@@ -162,6 +162,14 @@ impl Keyring {
         }
     }
 
+    /// Turns the limits of all keys off for good: whoever waits at them goes on.
+    pub(crate) fn retire(&self, now: Tick) {
+        for key in self.keys.all() {
+            key.gate.iter().for_each(|gate| gate.retire(now));
+            key.rate.iter().for_each(|rate| rate.retire(now));
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> KeysSnapshot {
         self.keys.snapshot()
     }

@@ -1,8 +1,9 @@
 use std::{ops::Deref, pin::pin, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::future::{Either, select};
 use tokio::{
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::{sleep_until, timeout_at},
 };
 
@@ -18,9 +19,11 @@ use crate::{
 
 /// A rate limit in its place: the machines, their mode, and how callers wait for their turn.
 pub(crate) struct RateGuard {
-    settings: RateSettings,
+    settings: ArcSwap<RateSettings>,
     shared: Limit,
-    tenants: Option<Tenants<Limit>>,
+    tenants: Tenants<Limit>,
+    /// Told when the settings change, to whoever is first in a line.
+    changed: Notify,
 }
 
 /// One limit, and the line before it.
@@ -38,6 +41,7 @@ enum Chosen<'a> {
 
 /// A call's claim to a token.
 pub(crate) struct Claim<'a> {
+    guard: &'a RateGuard,
     limit: Chosen<'a>,
     stage: Stage,
 }
@@ -48,17 +52,41 @@ enum Stage {
     Waits,
     /// It has a token, which goes back if it goes away.
     Taken,
+    /// It has none to give back: it used it up, or needs none any more.
     Spent,
 }
 
 impl RateGuard {
     pub(crate) fn new(settings: RateSettings) -> Self {
-        let tenants = settings.per_tenant.then(Tenants::default);
-        Self { shared: Limit::new(&settings), tenants, settings }
+        Self {
+            shared: Limit::new(&settings),
+            settings: ArcSwap::from_pointee(settings),
+            tenants: Tenants::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Goes by these settings from now on; who waits does so by them.
+    pub(crate) fn reload(&self, settings: &RateSettings, now: Tick) {
+        if **self.settings.load() == *settings {
+            return;
+        }
+        self.settings.store(Arc::new(settings.clone()));
+        self.shared.rate.set(settings, now);
+        for limit in self.tenants.all() {
+            limit.rate.set(settings, now);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Turns it off for good: the settings have it no more, and calls under way still pass here.
+    pub(crate) fn retire(&self, now: Tick) {
+        let settings = RateSettings::clone(&self.settings.load());
+        self.reload(&RateSettings { mode: Mode::Off, ..settings }, now);
     }
 
     pub(crate) fn mode(&self) -> Mode {
-        self.settings.mode
+        self.settings.load().mode
     }
 
     /// When there is a token next of the limit that all share, if there is none now.
@@ -78,11 +106,14 @@ impl RateGuard {
         plan: &Plan,
         now: Tick,
     ) -> Result<Option<Claim<'a>>, Reason> {
-        let RateSettings { mode, max_wait, .. } = self.settings;
+        let (mode, max_wait, per_tenant) = {
+            let RateSettings { mode, max_wait, per_tenant, .. } = **self.settings.load();
+            (mode, max_wait, per_tenant)
+        };
         if mode == Mode::Off {
             return Ok(None);
         }
-        let limit = self.choose(call, plan, now);
+        let limit = self.choose(call, plan, per_tenant, now);
         let patience = max_wait.min(call.environment.tick(plan.deadline).since(now));
         if mode == Mode::Shadow {
             // A token that would have been waited for is taken at once.
@@ -103,14 +134,16 @@ impl RateGuard {
                 return Err(call.refused(Reason::Rate { retry_after }, plan.priority));
             }
         };
-        Ok(Some(Claim { limit, stage }))
+        Ok(Some(Claim { guard: self, limit, stage }))
     }
 
-    fn choose(&self, call: &CallState, plan: &Plan, now: Tick) -> Chosen<'_> {
-        let own = self.tenants.as_ref().and_then(|tenants| {
-            let tenant = call.environment.tenant(plan.context.as_ref().and_then(Context::get_tenant)?);
+    fn choose(&self, call: &CallState, plan: &Plan, per_tenant: bool, now: Tick) -> Chosen<'_> {
+        let tenant = plan.context.as_ref().filter(|_| per_tenant).and_then(Context::get_tenant);
+        let own = tenant.and_then(|tenant| {
+            let tenant = call.environment.tenant(tenant);
             let rest = |limit: &Limit| limit.rate.is_at_rest(now);
-            tenants.limit(tenant, now, self.shared.rate.recovery(), rest, || Limit::new(&self.settings))
+            let make = || Limit::new(&self.settings.load());
+            self.tenants.limit(tenant, now, self.shared.rate.recovery(), rest, make)
         });
         own.map_or(Chosen::Shared(&self.shared), Chosen::Own)
     }
@@ -144,15 +177,24 @@ impl Claim<'_> {
         let environment = &call.environment;
         // It is never closed.
         let _first = self.limit.first.acquire().await;
-        loop {
+        let stage = loop {
+            // Heard of from here on.
+            let mut changed = pin!(self.guard.changed.notified());
+            changed.as_mut().enable();
+            if self.guard.mode() != Mode::Enforce {
+                break Stage::Spent;
+            }
             let now = environment.now();
             match self.limit.rate.take(now) {
-                Ok(()) => break,
-                Err(wait) => sleep_until(environment.instant(now.after(wait))).await,
+                Ok(()) => break Stage::Taken,
+                Err(wait) => {
+                    let due = pin!(sleep_until(environment.instant(now.after(wait))));
+                    select(due, changed).await;
+                }
             }
-        }
+        };
         self.limit.rate.step_out();
-        self.stage = Stage::Taken;
+        self.stage = stage;
     }
 
     /// Uses it up.

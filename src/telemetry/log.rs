@@ -116,7 +116,9 @@ fn write(event: &Event) {
             warn!(service, ejected, endpoints, "so many endpoints are ejected that all are used");
         }
         // Neither better nor worse, and it never ends.
-        What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
+        What::LimitChanged { scope, from, to } => {
+            debug!(service, scope = &**scope, from, to, "limit changed");
+        }
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),
         What::PoolOpened { thread } => info!(service, thread = &**thread, "pool opened"),
         What::PoolFailed { thread, error, retry_in } => {
