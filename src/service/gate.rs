@@ -64,6 +64,8 @@ struct Waiter {
     signal: oneshot::Sender<Signal>,
     /// Whose opening sends it away.
     breaker: Option<Arc<BreakerGuard>>,
+    /// Whether that of all endpoints does.
+    by_endpoint: bool,
 }
 
 impl Waiter {
@@ -169,7 +171,8 @@ impl Gate {
             let came = environment.now();
             let deadline = environment.tick(plan.deadline).min(came.after(queue_timeout));
             waits = Some((ear, came, deadline));
-            Wait { waiter: Waiter { signal, breaker: call.breaker.clone() }, came, deadline }
+            let waiter = Waiter { signal, breaker: call.breaker.clone(), by_endpoint: call.by_endpoint };
+            Wait { waiter, came, deadline }
         });
         match entry {
             Entry::Admitted => {
@@ -266,6 +269,11 @@ impl Gate {
     /// Sends away all whom this breaker, which has opened, would refuse.
     pub(crate) fn flush_of(&self, breaker: &Arc<BreakerGuard>) {
         self.send_away(|waiter| waiter.breaker.as_ref().is_some_and(|its| Arc::ptr_eq(its, breaker)));
+    }
+
+    /// Sends away all whom the breakers of the endpoints would refuse, which are all open.
+    pub(crate) fn flush_of_endpoints(&self) {
+        self.send_away(|waiter| waiter.by_endpoint);
     }
 
     fn send_away(&self, meant: impl Fn(&Waiter) -> bool) {
@@ -410,13 +418,13 @@ impl Place<'_> {
         }
     }
 
-    /// Why nobody is to wait any more: the breaker opened, or the runtime ends.
+    /// Why nobody is to wait any more: the breaker opened, or those of all endpoints, or the runtime ends.
     fn flushed(&self) -> Reason {
         let now = self.call.environment.now();
-        match self.call.breaker.as_ref().map(|breaker| breaker.breaker.look(now)) {
-            Some(Err(open)) => Reason::Breaker(open),
-            _ => Reason::Draining,
-        }
+        let breaker = self.call.breaker.as_ref().and_then(|breaker| breaker.breaker.look(now).err());
+        let endpoints = self.call.endpoints.as_ref().filter(|_| self.call.by_endpoint);
+        let open = breaker.or_else(|| endpoints?.refusal(now));
+        open.map_or(Reason::Draining, Reason::Breaker)
     }
 }
 
@@ -442,7 +450,7 @@ mod tests {
             let wait = || {
                 let (signal, told) = oneshot::channel();
                 ear = Some(told);
-                let waiter = Waiter { signal, breaker: None };
+                let waiter = Waiter { signal, breaker: None, by_endpoint: false };
                 Wait { waiter, came, deadline: Tick::from_nanos(u64::MAX) }
             };
             gate.bulkhead.enter(1, None, || 0, wait)

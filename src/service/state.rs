@@ -198,6 +198,9 @@ impl State {
         let old = self.table.load_full();
         let rules = endpoint_rules(&settings, &defaults);
         let endpoints = Endpoints::new(addresses, rules, &self.environment, old.endpoints.as_ref());
+        if let (Some(before), Some(endpoints)) = (&old.endpoints, &endpoints) {
+            before.succeeded_by(endpoints);
+        }
         let before = Some((&old.shared, &old.defaults));
         let shared =
             ScopePolicies::new(&defaults, &self.environment, &self.gate, before).without(endpoints.as_ref());
@@ -325,6 +328,11 @@ impl State {
                     gate.flush_of(guard);
                 }
             }
+        }
+        if let Some(endpoints) = &table.endpoints
+            && endpoints.refusal(self.environment.now()).is_some()
+        {
+            table.gates().for_each(|gate| gate.flush_of_endpoints());
         }
     }
 
