@@ -492,7 +492,10 @@ impl<D: Downstream> Supervised for One<D> {
                 Ok(Err(_)) => Some(Failure::new(Blame::Downstream, "its shard died while it was checked")),
                 Err(_) => Some(Failure::timeout(Stage::Attempt)),
             };
-            if failure.is_some() && !awake(&seat) {
+            // Nor does one who was asked in the midst of leaving.
+            let replaced =
+                || seat.with(|occupancy| !matches!(occupancy, Occupancy::Open(current) if *current == shard));
+            if failure.is_some() && (!awake(&seat) || replaced()) {
                 return;
             }
             if failure.is_none() {

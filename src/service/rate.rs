@@ -1,4 +1,4 @@
-use std::{ops::Deref, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::future::{Either, select};
@@ -33,16 +33,11 @@ struct Limit {
     first: Semaphore,
 }
 
-/// The limit that a call goes by: the one that all share, or its tenant's own.
-enum Chosen<'a> {
-    Shared(&'a Limit),
-    Own(Arc<Limit>),
-}
-
 /// A call's claim to a token.
 pub(crate) struct Claim<'a> {
     guard: &'a RateGuard,
-    limit: Chosen<'a>,
+    /// Its tenant's own limit, if it goes by that.
+    own: Option<Arc<Limit>>,
     stage: Stage,
 }
 
@@ -113,7 +108,8 @@ impl RateGuard {
         if mode == Mode::Off {
             return Ok(None);
         }
-        let limit = self.choose(call, plan, per_tenant, now);
+        let own = if per_tenant { self.of_tenant(call, plan, now) } else { None };
+        let limit = own.as_deref().unwrap_or(&self.shared);
         let patience = max_wait.min(call.environment.tick(plan.deadline).since(now));
         if mode == Mode::Shadow {
             // A token that would have been waited for is taken at once.
@@ -134,18 +130,15 @@ impl RateGuard {
                 return Err(call.refused(Reason::Rate { retry_after }, plan.priority));
             }
         };
-        Ok(Some(Claim { guard: self, limit, stage }))
+        Ok(Some(Claim { guard: self, own, stage }))
     }
 
-    fn choose(&self, call: &CallState, plan: &Plan, per_tenant: bool, now: Tick) -> Chosen<'_> {
-        let tenant = plan.context.as_ref().filter(|_| per_tenant).and_then(Context::get_tenant);
-        let own = tenant.and_then(|tenant| {
-            let tenant = call.environment.tenant(tenant);
-            let rest = |limit: &Limit| limit.rate.is_at_rest(now);
-            let make = || Limit::new(&self.settings.load());
-            self.tenants.limit(tenant, now, self.shared.rate.recovery(), rest, make)
-        });
-        own.map_or(Chosen::Shared(&self.shared), Chosen::Own)
+    /// The limit of the call's tenant, if it has one and there is room for its own.
+    fn of_tenant(&self, call: &CallState, plan: &Plan, now: Tick) -> Option<Arc<Limit>> {
+        let tenant = call.environment.tenant(plan.context.as_ref().and_then(Context::get_tenant)?);
+        let rest = |limit: &Limit| limit.rate.is_at_rest(now);
+        let make = || Limit::new(&self.settings.load());
+        self.tenants.limit(tenant, now, self.shared.rate.recovery(), rest, make)
     }
 }
 
@@ -156,6 +149,10 @@ impl Limit {
 }
 
 impl Claim<'_> {
+    fn limit(&self) -> &Limit {
+        self.own.as_deref().unwrap_or(&self.guard.shared)
+    }
+
     /// Whether it is not its turn yet.
     pub(crate) fn waits(&self) -> bool {
         self.stage == Stage::Waits
@@ -176,7 +173,8 @@ impl Claim<'_> {
     async fn take(&mut self, call: &CallState) {
         let environment = &call.environment;
         // It is never closed.
-        let _first = self.limit.first.acquire().await;
+        let limit = self.own.as_deref().unwrap_or(&self.guard.shared);
+        let _first = limit.first.acquire().await;
         let stage = loop {
             // Heard of from here on.
             let mut changed = pin!(self.guard.changed.notified());
@@ -185,7 +183,7 @@ impl Claim<'_> {
                 break Stage::Spent;
             }
             let now = environment.now();
-            match self.limit.rate.take(now) {
+            match limit.rate.take(now) {
                 Ok(()) => break Stage::Taken,
                 Err(wait) => {
                     let due = pin!(sleep_until(environment.instant(now.after(wait))));
@@ -193,7 +191,7 @@ impl Claim<'_> {
                 }
             }
         };
-        self.limit.rate.step_out();
+        limit.rate.step_out();
         self.stage = stage;
     }
 
@@ -206,20 +204,9 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         match self.stage {
-            Stage::Waits => self.limit.rate.step_out(),
-            Stage::Taken => self.limit.rate.give_back(),
+            Stage::Waits => self.limit().rate.step_out(),
+            Stage::Taken => self.limit().rate.give_back(),
             Stage::Spent => {}
-        }
-    }
-}
-
-impl Deref for Chosen<'_> {
-    type Target = Limit;
-
-    fn deref(&self) -> &Limit {
-        match self {
-            Self::Shared(limit) => limit,
-            Self::Own(limit) => limit,
         }
     }
 }
