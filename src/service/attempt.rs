@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,8 +28,15 @@ use crate::{
     units::Tick,
 };
 
-/// A call's place among its equals at each of its gates and at its key's, which count by themselves.
-pub(super) type Ranks = [Option<u64>; 3];
+/// What a call keeps from one attempt to the next.
+#[derive(Default)]
+pub(super) struct Ranks {
+    /// Its place among its equals at each of its gates and at its key's, which count by themselves.
+    places: [Option<u64>; 3],
+    /// Set where the last attempt was lost before it began: it has asked the throttle, which is told of it or not, spent its
+    /// tokens and suffered its faults, and the next is the same again.
+    again: Option<bool>,
+}
 
 /// Which attempt of its call one is.
 pub(super) struct Trial<'a> {
@@ -71,14 +79,16 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     state.look(plan.priority, now)?;
 
     let Trial { number, which, begun } = trial;
-    let counts = match &state.throttle {
-        Some(throttle) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
-        None => false,
+    let again = ranks.again.take();
+    let counts = match (again, &state.throttle) {
+        (Some(counts), _) => counts,
+        (None, Some(throttle)) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
+        (None, None) => false,
     };
 
     let drawn = match &state.faults {
-        Some(faults) => faults.draw(state, plan.priority)?,
-        None => None,
+        Some(faults) if again.is_none() => faults.draw(state, plan.priority)?,
+        _ => None,
     };
 
     let mut admission = Admission::new(state, which, now);
@@ -86,12 +96,13 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         admission.counts_as(plan.priority);
     }
     if let Some(key) = &plan.key {
-        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
+        let rank = &mut ranks.places[2];
+        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, rank, again.is_none(), now)).await?);
     }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         let Some(gate) = gate else { continue };
-        let rank = &mut ranks[index];
+        let rank = &mut ranks.places[index];
         // Whoever must wait does so in a future of its own, which those who need not do not carry along.
         let passed = match rank {
             None => gate.pass_at_once(),
@@ -104,11 +115,11 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         admission.hold(index, passed);
     }
     // Whoever waited has a rank.
-    let waited = ranks.iter().any(Option::is_some);
+    let waited = ranks.places.iter().any(Option::is_some);
     let mut now = if waited { environment.now() } else { now };
     let mut claim = match &state.rate {
-        Some(rate) => rate.ask(state, plan, now)?,
-        None => None,
+        Some(rate) if again.is_none() => rate.ask(state, plan, now)?,
+        _ => None,
     };
     if let Some(claim) = &mut claim
         && claim.waits()
@@ -145,6 +156,7 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         poll_fn(|context| Poll::Ready(context.waker().clone())).await,
     ));
     if let Some(faults) = &state.faults
+        && again.is_none()
         && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
     {
         admission.finish(&Err(Some(failure.clone())));
@@ -164,7 +176,10 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     match arrived {
         Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes(), at }),
         Arrived::Answer(Err(failure)) => Err(Ended::Failed(failure)),
-        Arrived::NeverStarted => Err(Ended::NeverStarted),
+        Arrived::NeverStarted => {
+            ranks.again = Some(counts);
+            Err(Ended::NeverStarted)
+        }
         Arrived::Lost => Err(Ended::Failed(lost(exchange.attempt.is_sent()))),
     }
 }
@@ -232,14 +247,36 @@ async fn mocked<D: Downstream, C: Call<D>>(
     exchange: &Arc<Exchange<C, C::Reply>>,
     admission: &mut Admission<'_>,
 ) -> (Arrived<C::Reply>, Tick) {
+    // A rule is the other side: whoever stops waiting for it cannot know what it did.
+    exchange.attempt.mark_sent();
+    let unknown = Unknown(exchange);
     let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
     let result = match timeout_at(exchange.deadline(), answer).await {
         Ok(result) => super::shard::judge::<D, C>(exchange, result),
         Err(_) => Err(exchange.timed_out()),
     };
     let arrived = Arrived::Answer(result);
+    unknown.ended(&arrived);
     let at = admission.finish(&arrived.outcome());
     (arrived, at)
+}
+
+/// An attempt of which nobody knows yet what it did.
+struct Unknown<'a, C, R>(&'a Exchange<C, R>);
+
+impl<C, R> Unknown<'_, C, R> {
+    fn ended(self, arrived: &Arrived<R>) {
+        if self.0.is_unknown(arrived) {
+            self.0.unsettle();
+        }
+        mem::forget(self);
+    }
+}
+
+impl<C, R> Drop for Unknown<'_, C, R> {
+    fn drop(&mut self) {
+        self.0.unsettle();
+    }
 }
 
 impl From<Reason> for Ended {

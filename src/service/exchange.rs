@@ -145,7 +145,7 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// Whether an attempt that ended so may yet change what it was to change.
-    fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
+    pub(super) fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
         match arrived {
             Arrived::Answer(Ok(_)) | Arrived::NeverStarted => false,
             // Who refuses, or finds fault, has not done it.
@@ -158,7 +158,7 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// What it changes may yet be changed.
-    fn unsettle(&self) {
+    pub(super) fn unsettle(&self) {
         if let Some(invalidation) = &self.invalidation {
             invalidation.unsettle(self.state.settings.timeout);
         }
