@@ -19,10 +19,14 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct Table<'a> {
+    version: &'static str,
+    max_header: ByteSize,
     max_body: ByteSize,
     max_decoded: ByteSize,
     headers: BTreeMap<&'a str, String>,
     auth: Option<Known<'a>>,
+    redirects: u8,
+    redirect_to: Vec<String>,
     health: Option<&'a str>,
     propagate: &'a [Propagated],
 }
@@ -44,12 +48,16 @@ pub(crate) fn explain(settings: &HttpSettings) -> impl Serialize {
     Shown {
         tls: settings.targets().0.is_tls().then(|| settings.tls()),
         http: Table {
+            version: "1.1",
+            max_header: settings.max_header(),
             max_body: settings.max_body(),
             max_decoded: settings.max_decoded(),
             headers: headers
                 .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect(),
             auth,
+            redirects: settings.redirects(),
+            redirect_to: settings.redirect_to().iter().map(ToString::to_string).collect(),
             health: settings.health(),
             propagate: settings.propagate(),
         },
@@ -94,7 +102,11 @@ mod tests {
                     "http.health = false  # built-in default",
                     "http.max_body = \"8MiB\"  # built-in default",
                     "http.max_decoded = \"32MiB\"  # built-in default",
+                    "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"traceparent\", \"deadline\", \"attempt\"]  # built-in default",
+                    "http.redirect_to = []  # built-in default",
+                    "http.redirects = 0  # built-in default",
+                    "http.version = \"1.1\"  # built-in default",
                     "tls.ca = false  # built-in default",
                     "tls.cert = false  # built-in default",
                     "tls.key = false  # built-in default",
@@ -112,7 +124,8 @@ mod tests {
         seawall_testkit::virtual_time(async || {
             let settings = "url = \"http://users.internal/v1\"\n[services.users.http]\nmax_body = \"1MiB\"\n\
                             headers = { x-from = \"shop\" }\nauth = { user = \"shop\", password = { env = \"PATH\" } }\n\
-                            health = \"/health\"\npropagate = [\"deadline\"]";
+                            health = \"/health\"\npropagate = [\"deadline\"]\n\
+                            redirects = 2\nredirect_to = [\"http://files.internal\"]";
             assert_eq!(
                 explained(settings).await,
                 [
@@ -122,7 +135,11 @@ mod tests {
                     "http.health = \"/health\"  # settings:8:1",
                     "http.max_body = \"1MiB\"  # settings:5:1",
                     "http.max_decoded = \"32MiB\"  # built-in default",
+                    "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"deadline\"]  # settings:9:1",
+                    "http.redirect_to = [\"http://files.internal:80\"]  # settings:11:1",
+                    "http.redirects = 2  # settings:10:1",
+                    "http.version = \"1.1\"  # built-in default",
                     "url = \"http://users.internal/v1\"  # settings:3:1",
                 ]
             );

@@ -5,7 +5,7 @@ use seawall::downstream::{EndpointAddress, OpenError};
 
 use crate::{
     request::Template,
-    wire::{Client, Wire, Wires},
+    wire::{Client, Target, Wire, Wires},
 };
 
 /// One endpoint of a service, as one thread reaches it: its connections are of no other, and its `Host` header is its own.
@@ -30,6 +30,11 @@ impl Place {
                 OpenError::new(format!("{address} cannot be used: {error}"))
             })?;
         Ok(Self { address, host, template: Template::unique(), client, answers: Cell::new(0), wire })
+    }
+
+    /// Where it is.
+    pub(crate) fn target(&self) -> &Target {
+        self.wires().target()
     }
 
     /// What this thread shares with the service's others.

@@ -16,7 +16,8 @@ use seawall::downstream::PoolFigures;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
+    Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, TlsSettings, WireCounts,
+    WireSettings,
     dial::dial,
     exchange::Record,
     permits::Exhausted,
@@ -67,7 +68,23 @@ impl Wires {
         target: Target,
         permits: Arc<ConnectionPermits>,
     ) -> Result<Arc<Self>, SetupError> {
-        let settings = WireSettings { target, ..self.settings.clone() };
+        self.with(WireSettings { target, ..self.settings.clone() }, permits)
+    }
+
+    /// The same to another server, which learns nothing of who we are.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub(crate) fn elsewhere(
+        &self,
+        target: Target,
+        permits: Arc<ConnectionPermits>,
+    ) -> Result<Arc<Self>, SetupError> {
+        let tls = if target.is_tls() { self.settings.tls.for_strangers() } else { TlsSettings::default() };
+        self.with(WireSettings { target, tls, min_idle: 0, ..self.settings.clone() }, permits)
+    }
+
+    fn with(&self, settings: WireSettings, permits: Arc<ConnectionPermits>) -> Result<Arc<Self>, SetupError> {
         Ok(Arc::new(Self {
             tls: Tls::new(&settings.target, &settings.tls)?,
             resolver: Resolver::new(settings.target.host(), settings.target.port()),

@@ -61,6 +61,13 @@ pub(crate) struct TlsSettings {
     pub(crate) min_version: TlsVersion,
 }
 
+impl TlsSettings {
+    /// The same trust, for a server that is another than the service: it is not shown our certificate, and proves its own name.
+    pub(super) fn for_strangers(&self) -> Self {
+        Self { cert: None, key: None, server_name: None, ..self.clone() }
+    }
+}
+
 /// Which authorities are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
