@@ -52,6 +52,12 @@ const NEEDS: &[Need] = &[
         probe: &["faketime", "--version"],
         source: Source::Debian { packages: &["faketime"] },
     },
+    Need {
+        name: "redis",
+        scope: Scope::Tests,
+        probe: &["redis-server", "--version"],
+        source: Source::Debian { packages: &["redis-server"] },
+    },
     // cargo-deny fetches its advisories with it.
     Need {
         name: "git",
