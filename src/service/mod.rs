@@ -7,6 +7,7 @@
 mod admission;
 mod attempt;
 mod calls;
+mod carried;
 mod endpoints;
 mod environment;
 mod exchange;

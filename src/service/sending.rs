@@ -14,6 +14,7 @@ use tracing::Span;
 
 use super::{
     CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared, calls,
+    carried::Carried,
     invalidation::{self, Invalidation},
     keyed::KeyPolicies,
     load::{self, Looked, Stale},
@@ -238,14 +239,14 @@ where
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         let account = Account::open(call, &plan);
-        let job = Job { call: Arc::new(message), plan, key, stale, fallback };
+        let job = Job { call: Carried::Alone(message), plan, key, stale, fallback };
         Begun::Goes(Box::pin(run(shared, account, job)))
     }
 }
 
 /// A call that goes on to I/O, and what is known of it.
-struct Job<C, F> {
-    call: Arc<C>,
+struct Job<C, R, F> {
+    call: Carried<C, R>,
     plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Box<Stale>>,
@@ -261,7 +262,7 @@ struct Job<C, F> {
 fn run<'a, D, C, F>(
     shared: &'a Arc<Shared<D>>,
     account: Account,
-    mut job: Job<C, F>,
+    mut job: Job<C, C::Reply, F>,
 ) -> impl Future<Output = Result<Answer<C::Reply>, CallError>> + Send + 'a
 where
     D: Downstream,
@@ -272,7 +273,7 @@ where
         // What the call held is given back before its end is told.
         let fresh = {
             let key = job.key.take();
-            let work = pin!(ask(shared, &account.call, &job.call, &mut job.plan, key));
+            let work = pin!(ask(shared, &account.call, &mut job.call, &mut job.plan, key));
             account.watch(work).await
         };
         let (result, at) = match fresh {
@@ -280,7 +281,7 @@ where
             Err(error) => {
                 let (call, plan, stale) = (&job.call, &job.plan, job.stale.take());
                 let recovering = account.span.in_scope(|| {
-                    recover::<D, C, F>(shared, &account.call, call, plan, stale, job.fallback, &error)
+                    recover::<D, C, F>(shared, &account.call, call.get(), plan, stale, job.fallback, &error)
                 });
                 let result = match recovering {
                     Recovering::Done(result) => result.unwrap_or(Err(error)),
@@ -298,16 +299,18 @@ where
 async fn ask<D: Downstream, C: Call<D>>(
     shared: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &mut Plan,
     key: Option<Box<[u8]>>,
 ) -> Result<(Answer<C::Reply>, Option<Tick>), CallError> {
-    plan.invalidation = invalidation::of_call(shared, &**call);
+    plan.invalidation = call.get().and_then(|call| invalidation::of_call(shared, call));
     // Whenever the caller stops waiting, and before it hears of the end, since it may read what it wrote; a write that
     // goes on without it does so once more when it ends.
     let _voids = Voids(plan.invalidation.clone());
-    if let (Some(key), Some(sharing)) = (key, C::sharing()) {
-        let answer = Box::pin(load::load(shared, state, call, plan, key, sharing)).await?;
+    if let (Some(key), Some(sharing)) = (key, C::sharing())
+        && let Some(call) = call.share()
+    {
+        let answer = Box::pin(load::load(shared, state, &call, plan, key, sharing)).await?;
         return Ok((answer, None));
     }
     let reply = pipeline::attempts(shared, state, call, plan).await?;
@@ -340,7 +343,7 @@ where
     C: Call<D>,
     F: Recover<C::Reply> + 'a,
 {
-    match recover::<D, C, F>(shared, state, &call, plan, stale, fallback, &error) {
+    match recover::<D, C, F>(shared, state, Some(&call), plan, stale, fallback, &error) {
         Recovering::Done(result) => {
             let result = result.unwrap_or(Err(error));
             state.metrics().ended_at_once(ending(&result), plan.priority);
@@ -369,7 +372,7 @@ type Later<R> = Pin<Box<dyn Future<Output = Result<R, Box<dyn std::error::Error 
 fn recover<D, C, F>(
     shared: &Shared<D>,
     state: &CallState,
-    call: &C,
+    call: Option<&C>,
     plan: &Plan,
     stale: Option<Box<Stale>>,
     fallback: F,
@@ -394,7 +397,7 @@ where
         return Recovering::Done(None);
     }
     let recovery = catch_unwind(AssertUnwindSafe(|| match fallback.recover(error) {
-        Recovery::None => call.fallback(error).map_or(Recovery::None, Recovery::Value),
+        Recovery::None => call.and_then(|call| call.fallback(error)).map_or(Recovery::None, Recovery::Value),
         recovery => recovery,
     }));
     match recovery {
