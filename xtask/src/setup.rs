@@ -52,6 +52,13 @@ const NEEDS: &[Need] = &[
         probe: &["faketime", "--version"],
         source: Source::Debian { packages: &["faketime"] },
     },
+    // Debian keeps the server out of the path, in a folder for each version.
+    Need {
+        name: "postgresql",
+        scope: Scope::Tests,
+        probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/postgres"],
+        source: Source::Debian { packages: &["postgresql"] },
+    },
     // cargo-deny fetches its advisories with it.
     Need {
         name: "git",
