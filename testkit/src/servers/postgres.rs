@@ -162,6 +162,11 @@ impl Postgres {
         panic!("{sql} gives {last}, and not {wanted}");
     }
 
+    /// The latest lines of its log.
+    pub fn log(&self) -> Vec<String> {
+        self.process.lock().as_ref().map(Process::lines).unwrap_or_default()
+    }
+
     /// Kills it and all its sessions' processes at once.
     pub fn kill(&self) {
         let Some(process) = self.process.lock().take() else { return };

@@ -152,7 +152,12 @@ fn named(said: &DbError, blame: Blame) -> Failure {
         text.push_str(&format!(", at character {position} of the statement"));
     }
     let failure = Failure::new(blame, text).code(said.code().code().to_owned());
-    if names_alone(said.code().code()) { failure.caused_by(Said(said.message().to_owned())) } else { failure }
+    // What a function raises may say anything under any code.
+    if names_alone(said.code().code()) && said.routine() != Some("exec_stmt_raise") {
+        failure.caused_by(Said(said.message().to_owned()))
+    } else {
+        failure
+    }
 }
 
 /// Whether the server's sentence for this can hold identifiers alone: "relation "userz" does not exist", but not "invalid

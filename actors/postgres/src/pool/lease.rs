@@ -36,10 +36,17 @@ pub(crate) struct Lease {
     /// Whether it must be looked at, though no request is under way.
     pub(crate) doubtful: AtomicBool,
     always_reset: bool,
+    /// When its call is given up.
+    deadline: Instant,
 }
 
 impl Lease {
-    pub(super) fn new(mut object: Object<Manager>, shared: &Arc<Shared>, always_reset: bool) -> Self {
+    pub(super) fn new(
+        mut object: Object<Manager>,
+        shared: &Arc<Shared>,
+        always_reset: bool,
+        deadline: Instant,
+    ) -> Self {
         shared.counts.in_use.fetch_add(1, Relaxed);
         object.lent += 1;
         if object.lent > 1 {
@@ -51,6 +58,7 @@ impl Lease {
             under_way: AtomicU32::new(0),
             doubtful: false.into(),
             always_reset,
+            deadline,
         }
     }
 
@@ -125,6 +133,12 @@ impl Lease {
             self.shared.counts.in_use.fetch_sub(1, Relaxed);
             return;
         }
+        if busy
+            && Instant::now() >= self.deadline
+            && let Some(pool) = Object::pool(&object)
+        {
+            pool.manager().suspect();
+        }
         object.quiet = false;
         let shared = Arc::clone(&self.shared);
         let always_reset = self.always_reset;
@@ -135,9 +149,6 @@ impl Lease {
                 object.quiet = true;
                 object.used = Instant::now();
             } else {
-                if busy && let Some(pool) = Object::pool(&object) {
-                    pool.manager().suspect();
-                }
                 drop(Object::take(object));
             }
         };

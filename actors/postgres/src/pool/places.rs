@@ -132,7 +132,7 @@ impl Place {
             object
         };
         match object {
-            Ok(object) => Ok(Lease::new(object, &self.shared, self.always_reset)),
+            Ok(object) => Ok(Lease::new(object, &self.shared, self.always_reset, attempt.deadline())),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 self.shared.counts.timeouts.increment();
                 Err(Failure::timeout(Stage::Pool).code("pool"))
