@@ -5,7 +5,7 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 use futures_util::TryStreamExt;
 use seawall::{
     call::Attempt,
-    downstream::{Blame, Failure},
+    downstream::{Blame, Failure, Reached},
     units::ByteSize,
 };
 use serde::de::DeserializeOwned;
@@ -214,8 +214,29 @@ impl Session {
         }
     }
 
+    /// Runs one command of ours, that leaves nothing.
+    pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
+        let request = self.lease.begin();
+        let ended = self.lease.client().batch_execute(sql).await;
+        request.done();
+        ended.map_err(|error| self.failed(error))
+    }
+
+    /// Commits. What the server then says is so; where it says nothing, nobody knows.
+    pub(crate) async fn commit(&self) -> Result<(), Failure> {
+        match self.command("COMMIT").await {
+            // So the server answers to the commit of a transaction that has failed.
+            Ok(()) if self.lease.facts().was_rolled_back() => Err(failure::request(
+                "the transaction had failed by one of its statements, and was rolled back; give that one's error".into(),
+            )),
+            Ok(()) => Ok(()),
+            Err(failure) if failure.has_reached() == Reached::Maybe => Err(failure::commit_unknown(failure)),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Tells the server how long it may take, unless what it was told last is near enough.
-    async fn limit_time(&self) -> Result<(), Failure> {
+    pub(crate) async fn limit_time(&self) -> Result<(), Failure> {
         // Within a transaction it would end with that, or be undone by it.
         if !self.timeouts || self.lease.facts().in_transaction() {
             return Ok(());

@@ -257,6 +257,15 @@ fn unreadable(text: &'static str) -> Failure {
     Failure::new(Blame::Downstream, text).symptom(Symptom::Response).reached(Reached::Yes).code("protocol")
 }
 
+/// A commit was sent, and its answer did not come.
+pub(crate) fn commit_unknown(cause: Failure) -> Failure {
+    Failure::new(Blame::Downstream, "the commit was sent and not answered: it may have been made, or not")
+        .symptom(Symptom::Reset)
+        .reached(Reached::Maybe)
+        .code("commit_unknown")
+        .caused_by(cause)
+}
+
 /// The call's own fault, found here.
 pub(crate) fn request(text: String) -> Failure {
     Failure::new(Blame::Caller, text).symptom(Symptom::Response).reached(Reached::Yes).code("request")

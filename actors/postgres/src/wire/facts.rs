@@ -17,6 +17,7 @@ pub(crate) struct Facts {
     /// `I`, `T` or `E` of the last answer that ended; 0 before the first.
     status: AtomicU8,
     left: AtomicU8,
+    rolled_back: AtomicBool,
     standby: AtomicBool,
     read_only: AtomicBool,
 }
@@ -35,6 +36,11 @@ impl Facts {
     /// Whether a transaction is open.
     pub(crate) fn in_transaction(&self) -> bool {
         matches!(self.status.load(Relaxed), b'T' | b'E')
+    }
+
+    /// Whether the transaction that ended last was rolled back, as one is that has failed, whatever is asked for.
+    pub(crate) fn was_rolled_back(&self) -> bool {
+        self.rolled_back.load(Relaxed)
     }
 
     pub(crate) fn left(&self) -> Left {
@@ -61,7 +67,11 @@ impl Facts {
     }
 
     fn completed(&self, tag: &[u8]) {
-        let left = match tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default() {
+        let word = tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+        if matches!(word, b"COMMIT" | b"ROLLBACK") {
+            self.rolled_back.store(word == b"ROLLBACK", Relaxed);
+        }
+        let left = match word {
             b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE" | b"COPY" | b"FETCH" | b"MOVE"
             | b"SHOW" | b"BEGIN" | b"START" | b"COMMIT" | b"ROLLBACK" | b"SAVEPOINT" | b"RELEASE"
             | b"LOCK" | b"EXPLAIN" | b"VALUES" | b"TRUNCATE" | b"NOTIFY" | b"ANALYZE" | b"VACUUM"
