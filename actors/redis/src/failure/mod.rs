@@ -96,9 +96,23 @@ pub(crate) fn of_handshake(error: &RedisError, whom: &impl fmt::Display) -> Fail
 /// A command that was sent came to nothing.
 pub(crate) fn of_command(error: &RedisError, effect: Effect) -> Failure {
     match server_error(error) {
+        Some(("EXECABORT", text)) => of_aborted(error, text),
         Some((code, text)) => of_server(code, text, effect),
         None if error.is_io_error() => reset(),
         None => protocol(error),
+    }
+}
+
+/// A transaction was not carried out, because the server did not take one of its commands: which says whose fault it was.
+fn of_aborted(error: &RedisError, text: &str) -> Failure {
+    let refused = error.clone().into_server_errors();
+    let Some((index, refused)) = refused.as_deref().and_then(<[_]>::first) else {
+        return of_server("EXECABORT", text, Effect::Whole);
+    };
+    let of_one = of_one(*index, refused).reached(Reached::No);
+    match of_one.blame() {
+        Blame::Caller => of_one.code("EXECABORT"),
+        _ => of_one,
     }
 }
 
@@ -204,3 +218,49 @@ impl fmt::Display for Said {
 }
 
 impl std::error::Error for Said {}
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn of(said: &str, effect: Effect) -> Failure {
+        let answer = parse_redis_value(format!("-{said}\r\n").as_bytes()).unwrap();
+        of_command(&answer.extract_error().unwrap_err(), effect)
+    }
+
+    #[test]
+    fn each_code_has_its_blame() {
+        for (said, blame, reached) in [
+            ("LOADING Redis is loading the dataset in memory", Blame::Overload, Reached::No),
+            ("BUSY Redis is busy running a script", Blame::Overload, Reached::No),
+            ("MOVED 12182 127.0.0.1:7000", Blame::Topology, Reached::No),
+            ("ASK 12182 127.0.0.1:7000", Blame::Topology, Reached::No),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", Blame::Topology, Reached::No),
+            ("CLUSTERDOWN Hash slot not served", Blame::Topology, Reached::No),
+            ("MISCONF Redis is configured to save RDB snapshots", Blame::Downstream, Reached::No),
+            ("NOREPLICAS Not enough good replicas to write.", Blame::Downstream, Reached::No),
+            ("CROSSSLOT Keys in request don't hash to the same slot", Blame::Caller, Reached::Yes),
+            ("BUSYGROUP Consumer Group name already exists", Blame::Caller, Reached::Yes),
+            ("WHATEVER is new", Blame::Caller, Reached::Yes),
+        ] {
+            let failure = of(said, Effect::Whole);
+            assert_eq!((failure.blame(), failure.has_reached()), (blame, reached), "{said}");
+            assert_eq!(failure.get_code(), said.split(' ').next(), "{said}");
+            assert_eq!(
+                of(said, Effect::Partial).has_reached(),
+                Reached::Yes,
+                "of several, some may be done: {said}"
+            );
+        }
+    }
+
+    #[test]
+    fn arguments_that_a_server_repeats_are_left_out() {
+        let failure = of("ERR unknown command 'X', with args beginning with: 'canary' ", Effect::Whole);
+        assert_eq!(failure.to_string(), "ERR: unknown command 'X'");
+        let long = of(&format!("ERR {}", "é".repeat(1000)), Effect::Whole);
+        assert_eq!(long.to_string().chars().count(), "ERR: ".len() + SHOWN);
+    }
+}
