@@ -21,7 +21,7 @@ pub(crate) struct WireSettings {
     pub(crate) max_header: ByteSize,
     /// How many idle connections there are at least, over all threads that have any. None by default.
     pub(crate) min_idle: usize,
-    /// How many idle connections a thread keeps at most. 20 by default.
+    /// How many idle connections there are at most, over all threads. 20 by default.
     pub(crate) max_idle: usize,
     /// How long a connection may be idle. 30 s by default.
     pub(crate) idle_timeout: Duration,

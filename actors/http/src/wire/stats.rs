@@ -46,7 +46,7 @@ counters! {
     closed_idle,
     /// Of the closed: too old.
     closed_lifetime,
-    /// Of the closed: more idle ones than a thread keeps.
+    /// Of the closed: more idle ones than are kept.
     closed_surplus,
     /// Of the closed: no longer wanted, as the service's pool is being replaced.
     closed_retired,
