@@ -12,7 +12,7 @@ use crate::{
     place::Place,
     reply::{self, Coding},
     watch::Watch,
-    wire::{Answer, Exchange},
+    wire::{Answer, Exchange, Proxy},
 };
 
 /// How often a request is sent at most when it keeps meeting connections that the server has closed while they were
@@ -149,6 +149,9 @@ impl Http {
         for propagated in self.settings.propagate() {
             propagated.put(parts, attempt, &self.left);
         }
+        if let Some(server) = &place.through {
+            self.go_through(parts, server)?;
+        }
         let mut tries = 1;
         loop {
             let exchange = Exchange::new();
@@ -165,6 +168,13 @@ impl Http {
                 Err(error) => return Err(failure::of_exchange(error, exchange.sent())),
             }
         }
+    }
+
+    /// Has the request made by a proxy: after all else, since what it is signed for is not the proxy's.
+    fn go_through(&self, parts: &mut RequestParts, server: &str) -> Result<(), Failure> {
+        let known =
+            self.settings.proxy().and_then(Proxy::auth).map(|auth| self.proxy_authorization.get(auth));
+        parts.go_through(server, known.transpose()?)
     }
 
     /// An answer's head has come.

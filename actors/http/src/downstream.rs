@@ -14,7 +14,7 @@ use crate::{
     auth::Authorization,
     place::Place,
     propagate::Left,
-    wire::{ConnectionPermits, SetupError, WireSettings, Wires},
+    wire::{ConnectionPermits, Proxy, SetupError, WireSettings, Wires},
 };
 
 /// An HTTP/1.1 service: the kind `"http"`.
@@ -31,6 +31,7 @@ pub struct Http {
     pub(crate) endpoints: usize,
     service: Arc<str>,
     pub(crate) authorization: Authorization,
+    pub(crate) proxy_authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) left: Left,
     /// Whether requests are neither changed by a hook nor led on by redirects.
@@ -65,6 +66,7 @@ impl SharedWires {
         let first = Wires::new(
             WireSettings {
                 tls: settings.tls().clone(),
+                proxy: settings.proxy().cloned(),
                 connect_timeout: context.connect_timeout(),
                 max_header: settings.max_header(),
                 min_idle: pool.min_idle,
@@ -112,8 +114,15 @@ impl Downstream for Http {
         let shared = context.shared(SharedWires::default);
         let wires = shared.get(settings, context).map_err(failed)?;
         let authorization = Authorization::default();
-        if let Some(auth) = settings.auth() {
-            authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
+        let proxy_authorization = Authorization::default();
+        let known_by = [
+            (settings.auth(), &authorization),
+            (settings.proxy().and_then(Proxy::auth), &proxy_authorization),
+        ];
+        for (auth, authorization) in known_by {
+            if let Some(auth) = auth {
+                authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
+            }
         }
         let endpoints = Self::endpoints(settings);
         let (count, hook) = (endpoints.len(), context.extension::<Hook>());
@@ -126,6 +135,7 @@ impl Downstream for Http {
             endpoints: count,
             service: context.service().clone(),
             authorization,
+            proxy_authorization,
             goes_straight: hook.is_none() && settings.redirects() == 0,
             hook,
             left: Left::default(),

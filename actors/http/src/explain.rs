@@ -25,6 +25,7 @@ struct Table<'a> {
     max_decoded: ByteSize,
     headers: BTreeMap<&'a str, String>,
     auth: Option<Known<'a>>,
+    proxy: Option<Through<'a>>,
     redirects: u8,
     redirect_to: Vec<String>,
     health: Option<&'a str>,
@@ -39,11 +40,36 @@ enum Known<'a> {
     Basic { user: &'a str, password: &'a Secret },
 }
 
+/// What the service is reached through.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Through<'a> {
+    Unknown(String),
+    Known {
+        url: String,
+        #[serde(flatten)]
+        known: Known<'a>,
+    },
+}
+
+impl<'a> Known<'a> {
+    fn by(auth: &'a Auth) -> Self {
+        match auth {
+            Auth::Bearer(bearer) => Self::Bearer { bearer },
+            Auth::Basic { user, password } => Self::Basic { user, password },
+        }
+    }
+}
+
 pub(crate) fn explain(settings: &HttpSettings) -> impl Serialize {
     let headers = settings.headers().iter();
-    let auth = settings.auth().map(|auth| match auth {
-        Auth::Bearer(bearer) => Known::Bearer { bearer },
-        Auth::Basic { user, password } => Known::Basic { user, password },
+    let auth = settings.auth().map(Known::by);
+    let proxy = settings.proxy().map(|proxy| {
+        let url = proxy.server().to_string();
+        match proxy.auth() {
+            Some(auth) => Through::Known { url, known: Known::by(auth) },
+            None => Through::Unknown(url),
+        }
     });
     Shown {
         tls: settings.targets().0.is_tls().then(|| settings.tls()),
@@ -56,6 +82,7 @@ pub(crate) fn explain(settings: &HttpSettings) -> impl Serialize {
                 .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect(),
             auth,
+            proxy,
             redirects: settings.redirects(),
             redirect_to: settings.redirect_to().iter().map(ToString::to_string).collect(),
             health: settings.health(),
@@ -104,6 +131,7 @@ mod tests {
                     "http.max_decoded = \"32MiB\"  # built-in default",
                     "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"traceparent\", \"deadline\", \"attempt\"]  # built-in default",
+                    "http.proxy = false  # built-in default",
                     "http.redirect_to = []  # built-in default",
                     "http.redirects = 0  # built-in default",
                     "http.version = \"1.1\"  # built-in default",
@@ -125,7 +153,8 @@ mod tests {
             let settings = "url = \"http://users.internal/v1\"\n[services.users.http]\nmax_body = \"1MiB\"\n\
                             headers = { x-from = \"shop\" }\nauth = { user = \"shop\", password = { env = \"PATH\" } }\n\
                             health = \"/health\"\npropagate = [\"deadline\"]\n\
-                            redirects = 2\nredirect_to = [\"http://files.internal\"]";
+                            redirects = 2\nredirect_to = [\"http://files.internal\"]\n\
+                            proxy = { url = \"http://proxy:3128\", user = \"ann\", password = { env = \"PATH\" } }";
             assert_eq!(
                 explained(settings).await,
                 [
@@ -137,6 +166,9 @@ mod tests {
                     "http.max_decoded = \"32MiB\"  # built-in default",
                     "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"deadline\"]  # settings:9:1",
+                    "http.proxy.password.env = \"PATH\"  # settings:12:65",
+                    "http.proxy.url = \"http://proxy:3128\"  # settings:12:11",
+                    "http.proxy.user = \"ann\"  # settings:12:38",
                     "http.redirect_to = [\"http://files.internal:80\"]  # settings:11:1",
                     "http.redirects = 2  # settings:10:1",
                     "http.version = \"1.1\"  # built-in default",

@@ -7,7 +7,7 @@
 #![doc = include_str!("failure/table.md")]
 //!
 //! A failure's code is the status (`503`), or one word: `dns`, `refused`, `tls`, `pool`, `connect_timeout`, `local`,
-//! `network`, `reset`, `protocol`, `body`, `redirects`.
+//! `network`, `proxy`, `reset`, `protocol`, `body`, `redirects`.
 //!
 //! What a service is, its settings say: [`HttpSettings`]. What cannot stand in a file, as the signing of requests, is a
 //! [`HttpHook`].

@@ -12,7 +12,7 @@ use crate::{
     propagate::Propagated,
     redirect,
     request::{header_name, header_value},
-    wire::{Target, TlsSettings},
+    wire::{Proxy, Target, TlsSettings},
 };
 
 /// The most servers that redirects may lead to: each has a pool of its own.
@@ -33,6 +33,7 @@ const MOST_SERVERS: usize = 16;
 /// | `http.version` | `"1.1"` | the version of HTTP; there is no other yet |
 /// | `http.redirects` | 0 | how many redirects are followed, to 5: within the service, and mostly of GETs |
 /// | `http.redirect_to` | none | other servers that redirects may lead to: `["https://files.internal"]`; they get no credentials |
+/// | `http.proxy` | `false` | `"http://host:port"`, or a table of `url`, `user` and `password = { env = ".." }`; the environment's are never used |
 /// | `http.health` | none | a path that answers a GET with 2xx while the service is well; for `health.interval` |
 /// | `http.propagate` | all | what is passed on: `"traceparent"`, `"deadline"`, `"attempt"` |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -68,6 +69,7 @@ struct Table {
     auth: Option<Auth>,
     redirects: Redirects,
     redirect_to: Servers,
+    proxy: Option<Proxy>,
     health: Option<HealthPath>,
     propagate: Vec<Propagated>,
 }
@@ -83,6 +85,7 @@ impl Default for Table {
             auth: None,
             redirects: Redirects(0),
             redirect_to: Servers::default(),
+            proxy: None,
             health: None,
             propagate: Propagated::ALL.to_vec(),
         }
@@ -352,6 +355,11 @@ impl HttpSettings {
     /// Where they may lead, besides the service itself.
     pub(crate) fn redirect_to(&self) -> &[Target] {
         &self.http.redirect_to.0
+    }
+
+    /// What all connections go through.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.http.proxy.as_ref()
     }
 
     /// The path that tells whether the service is well.

@@ -14,6 +14,8 @@ pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Failure {
     let retry_after = retry_after(headers, SystemTime::now);
     let (blame, symptom, reached) = match status.as_u16() {
         300..=399 => (Blame::Caller, Symptom::Response, Reached::Yes),
+        // A proxy's: the service has not seen the request.
+        407 => (Blame::Local, Symptom::Response, Reached::No),
         408 => (Blame::Downstream, Symptom::Timeout(Stage::Attempt), Reached::Yes),
         425 => (Blame::Downstream, Symptom::Response, Reached::No),
         429 => (Blame::Overload, Symptom::Overload, Reached::Yes),

@@ -5,7 +5,7 @@ use awc::http::{
     Method,
     header::{
         ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE,
-        HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+        HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
     },
     uri::{InvalidUri, PathAndQuery},
 };
@@ -116,6 +116,24 @@ impl RequestParts {
             }
         }
         Ok(Self { head: Rc::new(head), body: None, idempotent: true, plain: false })
+    }
+
+    /// Has it made by a proxy, which is told the whole URL and `known`.
+    ///
+    /// # Errors
+    /// If that is too long.
+    pub(crate) fn go_through(&mut self, server: &str, known: Option<HeaderValue>) -> Result<(), Failure> {
+        let url = format!("{server}{}", self.path_and_query());
+        // It is written as it is: a path that begins with a scheme is the whole URL.
+        let url = PathAndQuery::try_from(url).map_err(|error| {
+            let problem = format!("the request was not sent: its path cannot be told to the proxy: {error}");
+            Failure::new(Blame::Caller, problem).reached(Reached::No)
+        })?;
+        Rc::make_mut(&mut self.head).uri = url.into();
+        if let Some(known) = known {
+            self.set(PROXY_AUTHORIZATION, known);
+        }
+        Ok(())
     }
 
     /// Sets a header that the caller did not.
