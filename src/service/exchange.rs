@@ -149,10 +149,9 @@ impl<C, R> Exchange<C, R> {
     pub(super) fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
         match arrived {
             Arrived::Answer(Ok(_)) | Arrived::NeverStarted => false,
-            // Who refuses, or finds fault, has not done it.
+            // Who finds fault has not done it.
             Arrived::Answer(Err(failure)) => {
-                failure.has_reached() == Reached::Maybe
-                    && !matches!(failure.blame(), Blame::Caller | Blame::Overload)
+                failure.has_reached() == Reached::Maybe && failure.blame() != Blame::Caller
             }
             Arrived::Lost => self.attempt.is_sent(),
         }
