@@ -3,6 +3,7 @@
 //! What a client says of a server is only as good as the server it was said of. These are the real ones, in a temporary
 //! folder each, killed by their id when dropped, frozen and woken by the test.
 
+pub mod postgres;
 mod redis;
 mod redis_sets;
 mod scratch;
