@@ -16,6 +16,7 @@ use tokio::{runtime::Handle, time::timeout_at};
 use super::{
     CallState, Environment, Shared, State,
     attempt::Reply,
+    carried::Carried,
     guard::BreakerGuard,
     invalidation::EVERYTHING,
     pipeline,
@@ -169,7 +170,8 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
         }
         Joined::Follow(_) => {
             // Somebody loads it, and the settings want every caller to ask by himself.
-            let reply = pipeline::attempts(service, state, call, plan).await?;
+            let mut call = Carried::Shared(Arc::clone(call));
+            let reply = pipeline::attempts(service, state, &mut call, plan).await?;
             return Ok(Answer::owned(reply.value, Origin::Fresh));
         }
         Joined::Lead(flight) => {
@@ -326,7 +328,8 @@ impl<D: Downstream> Landing<D> {
         sharing: Sharing<C::Reply>,
     ) -> Loaded {
         self.state.metrics().loads.add_one();
-        let outcome = pipeline::attempts(&self.service, &self.state, call, plan).await;
+        let mut carried = Carried::Shared(Arc::clone(call));
+        let outcome = pipeline::attempts(&self.service, &self.state, &mut carried, plan).await;
         let took = self.state.environment.now().since(plan.started);
         let entry = outcome.map(|reply| {
             let negative = call.is_negative(&reply.value);

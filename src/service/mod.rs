@@ -6,6 +6,8 @@
 
 mod admission;
 mod attempt;
+mod calls;
+mod carried;
 mod endpoints;
 mod environment;
 mod exchange;
@@ -57,5 +59,5 @@ pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
 pub(crate) use state::{CallState, State, Table};
-pub(crate) use threads::{Lanes, Place, leave_seat, place, run_here, thread_name};
+pub(crate) use threads::{Lanes, Place, leave_seat, place, run_here, set_shard, thread_name};
 pub(crate) use tier::{Link, Tier, attend};

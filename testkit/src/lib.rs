@@ -6,6 +6,8 @@
 //! - [`FaultProxy`] stands before any real server and refuses, hangs, resets, delays, narrows, slices, cuts, loses or
 //!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
+//! - [`RedisServer`], [`RedisSentinels`], [`RedisCluster`] real servers of Redis, alone or in sets.
+//! - [`servers`] PostgreSQL itself, on a free port.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
 //! - [`ScriptedTier`] a shared cache tier without a server, that does what its [`TierStore`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
@@ -28,6 +30,7 @@ mod process;
 mod proxy;
 mod scripted;
 mod server;
+pub mod servers;
 pub mod sim;
 mod tier;
 mod worker;
@@ -45,4 +48,5 @@ pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
     TlsIdentity,
 };
+pub use servers::{RedisBuilder, RedisCluster, RedisSentinels, RedisServer};
 pub use tier::{ScriptedTier, ScriptedTierSettings, TierAsked, TierFault, TierStore};

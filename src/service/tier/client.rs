@@ -20,7 +20,7 @@ use super::{
 use crate::{
     call::{CallError, chain},
     downstream::{
-        Heard, Stamp, TierFound, TierGet, TierInvalidate, TierKept, TierLease, TierLeased, TierPlace,
+        Blame, Heard, Stamp, TierFound, TierGet, TierInvalidate, TierKept, TierLease, TierLeased, TierPlace,
         TierPut, TierRelease,
     },
     policy::{
@@ -192,6 +192,11 @@ impl Tier {
         true
     }
 
+    /// Whether it is heard now what other processes invalidate.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Acquire)
+    }
+
     fn linked(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().as_ref()?.upgrade()
     }
@@ -210,7 +215,12 @@ impl Tier {
         let mut slot = Slot { tier: self, permit: Some(permit), environment };
         let answer = question(link).await;
         let now = environment.now();
-        let verdict = if answer.is_ok() { Verdict::Success } else { Verdict::Failure };
+        let verdict = match &answer {
+            Ok(_) => Verdict::Success,
+            // It may have no room for more, and answer all the same what it has.
+            Err(error) if error.blame() == Blame::Overload => Verdict::Neutral,
+            Err(_) => Verdict::Failure,
+        };
         if let Some(permit) = slot.permit.take() {
             let transition = self.breaker.record(permit, verdict, now.since(began), now);
             self.announce(environment, transition, answer.as_ref().err());
