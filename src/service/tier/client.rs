@@ -61,6 +61,8 @@ pub(crate) struct Tier {
     waiting: AtomicUsize,
     /// Something waits in the outbox.
     pub(super) posted: Notify,
+    /// Nothing waits in it any more.
+    told: Notify,
     /// The service's settings are others, or it is gone.
     pub(super) changed: Notify,
     /// Settings say that replies are kept in it: until then nobody listens to its news.
@@ -106,6 +108,7 @@ impl Tiers {
             outbox: Mutex::default(),
             waiting: AtomicUsize::new(0),
             posted: Notify::new(),
+            told: Notify::new(),
             changed: Notify::new(),
             wanted: AtomicBool::new(false),
             first_wanted: Notify::new(),
@@ -116,6 +119,20 @@ impl Tiers {
         });
         by_service.insert(service.into(), Arc::clone(&tier));
         tier
+    }
+
+    /// Waits until all have heard what was invalidated here.
+    pub(crate) async fn told(&self) {
+        let tiers: Vec<_> = self.by_service.lock().values().cloned().collect();
+        for tier in tiers {
+            loop {
+                let told = tier.told.notified();
+                if tier.waiting.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                told.await;
+            }
+        }
     }
 
     /// The tier that is this service, if any call has asked for it.
@@ -189,6 +206,9 @@ impl Tier {
         let mut outbox = self.outbox.lock();
         outbox.heard(batch);
         self.waiting.store(outbox.len(), Ordering::Release);
+        if outbox.len() == 0 {
+            self.told.notify_waiters();
+        }
         true
     }
 
