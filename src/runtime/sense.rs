@@ -23,6 +23,23 @@ pub(super) const MOST_CONNECTIONS: usize = 1 << 20;
 /// The most hedges that one call may have under way.
 const MOST_HEDGES: u32 = 10;
 
+/// Whether what services inherit makes sense as it is: one that adds nothing has it so.
+pub(super) fn inherited(
+    settings: Option<&ServiceSettings>,
+    calls: Option<&CallSettings>,
+    layers: &Layers,
+    scope: &Scope,
+    errors: &mut ConfigErrors,
+) {
+    if let Some(settings) = settings {
+        service(settings, scope, errors);
+    }
+    if let Some(calls) = calls {
+        call(calls, scope, errors);
+        faults(calls, layers, scope, errors);
+    }
+}
+
 /// What a service's settings must not say.
 pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
     let pool = &settings.pool;

@@ -24,6 +24,7 @@ use tracing::Span;
 use super::{
     CallState,
     admission::{Admission, Held},
+    carried::Message,
     environment::UnderWay,
     invalidation::Invalidation,
 };
@@ -36,7 +37,7 @@ use crate::{
 
 /// One attempt at a call `C` that gives an `R`.
 pub(crate) struct Exchange<C, R> {
-    pub(crate) call: Arc<C>,
+    pub(super) message: Message<C, R>,
     pub(crate) attempt: Attempt,
     pub(crate) state: Arc<CallState>,
     /// Whether the deadline is earlier than the service's own timeout would have it: running out then says nothing
@@ -99,7 +100,7 @@ pub(crate) enum Arrived<R> {
 
 impl<C, R> Exchange<C, R> {
     pub(crate) fn new(
-        call: Arc<C>,
+        message: Message<C, R>,
         attempt: Attempt,
         state: Arc<CallState>,
         hurried: bool,
@@ -110,7 +111,7 @@ impl<C, R> Exchange<C, R> {
         let slot = Slot { progress: Progress::Sent, caller: Caller::Waits(Some(waker)), worker: None };
         let span = spans::of_attempt(attempt.service(), attempt.call(), attempt.number());
         Self {
-            call,
+            message,
             attempt,
             state,
             hurried,
@@ -145,20 +146,19 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// Whether an attempt that ended so may yet change what it was to change.
-    fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
+    pub(super) fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
         match arrived {
             Arrived::Answer(Ok(_)) | Arrived::NeverStarted => false,
-            // Who refuses, or finds fault, has not done it.
+            // Who finds fault has not done it.
             Arrived::Answer(Err(failure)) => {
-                failure.has_reached() == Reached::Maybe
-                    && !matches!(failure.blame(), Blame::Caller | Blame::Overload)
+                failure.has_reached() == Reached::Maybe && failure.blame() != Blame::Caller
             }
             Arrived::Lost => self.attempt.is_sent(),
         }
     }
 
     /// What it changes may yet be changed.
-    fn unsettle(&self) {
+    pub(super) fn unsettle(&self) {
         if let Some(invalidation) = &self.invalidation {
             invalidation.unsettle(self.state.settings.timeout);
         }

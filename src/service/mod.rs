@@ -6,6 +6,8 @@
 
 mod admission;
 mod attempt;
+mod calls;
+mod carried;
 mod endpoints;
 mod environment;
 mod exchange;

@@ -18,12 +18,16 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use actix::Addr;
 use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, Id, RuntimeFlavor},
+    time::Instant,
+};
 
 use super::{Occupancy, Seat, Shard, state::AsIs};
 use crate::downstream::Downstream;
@@ -32,8 +36,7 @@ thread_local! {
     /// Looked into at each attempt, so that the standard hasher would cost it SIP.
     static SEATS: RefCell<HashMap<u64, Box<dyn Entry>, BuildHasherDefault<AsIs>>> = RefCell::default();
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
-    /// The runtime that was found to run no local tasks on this thread.
-    static BARE: Cell<Option<Id>> = const { Cell::new(None) };
+    static BARE: Cell<Option<Bare>> = const { Cell::new(None) };
 }
 
 /// A seat, and the shard that sits there if it is this very thread's: found here, it costs no lock.
@@ -41,6 +44,20 @@ struct Known<D: Downstream> {
     seat: Arc<Seat<D>>,
     shard: Option<Addr<Shard<D>>>,
 }
+
+/// That a runtime was found to run no local tasks on this thread. It is tried again, ever more seldom: a `LocalSet` may
+/// be entered on it later.
+#[derive(Clone, Copy)]
+struct Bare {
+    runtime: Id,
+    pause: Duration,
+    again_at: Instant,
+}
+
+/// From the first trial to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// From one trial to the next at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A seat of whatever kind.
 trait Entry {
@@ -124,15 +141,22 @@ pub(crate) fn place() -> Place {
         return Place::Here;
     }
     let Ok(runtime) = Handle::try_current() else { return Place::Nowhere };
-    if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread || BARE.get() == Some(runtime.id()) {
+    if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        return Place::Elsewhere;
+    }
+    let now = Instant::now();
+    let before = BARE.get().filter(|bare| bare.runtime == runtime.id());
+    if before.is_some_and(|bare| now < bare.again_at) {
         return Place::Elsewhere;
     }
     // actix-web's workers under `#[tokio::main]` report no arbiter, and yet run local tasks. Nothing tells but trying, which
-    // panics where it fails: so it is not tried twice.
+    // panics where it fails: so it is not tried each time.
     if can_spawn_local() {
+        BARE.set(None);
         return Place::Here;
     }
-    BARE.set(Some(runtime.id()));
+    let pause = before.map_or(FIRST_PAUSE, |bare| (bare.pause * 2).min(LONGEST_PAUSE));
+    BARE.set(Some(Bare { runtime: runtime.id(), pause, again_at: now + pause }));
     Place::Elsewhere
 }
 
@@ -292,5 +316,37 @@ impl Lane {
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes").field("count", &self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_comes_to_run_local_tasks_is_found_out() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("tokio");
+        let local = tokio::task::LocalSet::new();
+        runtime.block_on(async { assert_eq!(place(), Place::Elsewhere) });
+        local.block_on(&runtime, async {
+            assert_eq!(place(), Place::Elsewhere, "it is not tried each time");
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Here);
+        });
+        runtime.block_on(async {
+            assert_eq!(place(), Place::Elsewhere);
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Elsewhere);
+            tokio::time::advance(FIRST_PAUSE).await;
+        });
+        local.block_on(&runtime, async {
+            assert_eq!(place(), Place::Elsewhere, "ever more seldom");
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Here);
+        });
     }
 }

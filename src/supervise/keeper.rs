@@ -22,7 +22,9 @@ use crate::{
     call::chain,
     downstream::{Downstream, OpenError},
     policy::restart::{Next, Restarts},
-    service::{Closed, Occupancy, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text, set_shard},
+    service::{
+        Closed, Occupancy, Phase, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text, set_shard,
+    },
     telemetry::{Cause, What},
     units::Tick,
 };
@@ -270,6 +272,11 @@ async fn wind_up<D: Downstream>(mut running: JoinHandle<()>, downstream: Rc<D>, 
 impl<D: Downstream> Drop for Keeper<D> {
     /// The keeper leaves, or its thread ends under it: the next call brings another.
     fn drop(&mut self) {
+        // It leaves once its seat is retired; if not, it was dropped in the midst of its work.
+        let ended = self.seat.with(|occupancy| matches!(occupancy, Occupancy::Open(_)));
+        if ended && self.service.state.environment.phase() == Phase::Running {
+            self.restarted(Cause::ThreadEnded);
+        }
         if std::mem::take(&mut self.failed) {
             self.service.state.recovered();
         }

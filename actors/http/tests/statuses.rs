@@ -38,7 +38,7 @@ fn statuses_are_blamed_on_whom_they_should() {
         ("409 Conflict", Caller, Symptom::Response, Yes),
         ("422 Unprocessable Entity", Caller, Symptom::Response, Yes),
         ("425 Too Early", Downstream, Symptom::Response, No),
-        ("429 Too Many Requests", Overload, Symptom::Overload, Yes),
+        ("429 Too Many Requests", Overload, Symptom::Overload, No),
         ("500 Internal Server Error", Downstream, Symptom::Response, Yes),
         ("501 Not Implemented", Downstream, Symptom::Response, Yes),
         ("502 Bad Gateway", Downstream, Symptom::Response, Yes),

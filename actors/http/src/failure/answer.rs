@@ -18,9 +18,10 @@ pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Failure {
         407 => (Blame::Local, Symptom::Response, Reached::No),
         408 => (Blame::Downstream, Symptom::Timeout(Stage::Attempt), Reached::Yes),
         425 => (Blame::Downstream, Symptom::Response, Reached::No),
-        429 => (Blame::Overload, Symptom::Overload, Reached::Yes),
+        // Refused before any work: a write may be sent again.
+        429 => (Blame::Overload, Symptom::Overload, Reached::No),
         400..=499 => (Blame::Caller, Symptom::Response, Reached::Yes),
-        503 if retry_after.is_some() => (Blame::Overload, Symptom::Overload, Reached::Yes),
+        503 if retry_after.is_some() => (Blame::Overload, Symptom::Overload, Reached::No),
         _ => (Blame::Downstream, Symptom::Response, Reached::Yes),
     };
     let mut message = format!("answered {status}");
