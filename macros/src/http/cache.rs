@@ -1,6 +1,6 @@
 use syn::{Ident, LitStr, Token, meta::ParseNestedMeta, punctuated::Punctuated};
 
-use super::{attributes::duration, template::Template};
+use super::{duration::duration, template::Template};
 use crate::errors::unknown;
 
 /// `cache(ttl = "5m", per = tenant, tags("user:{id}"))`: settings as they stand in a call's `[cache]`, and tags.
