@@ -1,7 +1,7 @@
 use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, ServerError, Value};
 use seawall::{
     call::{Attempt, Call},
     downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
@@ -11,21 +11,34 @@ use tokio::time::Instant;
 
 use crate::{
     Listener, RedisSettings, Tracking,
+    cluster::{Cluster, Means, Node, slot_of},
     failure::{self, Effect},
-    links::{Dedicated, Dialer, Figures, Lanes, Link, Places},
+    links::{Dedicated, Dialer, Figures, Lanes, Link, Place, Places},
+    settings::Topology,
+    target::Target,
 };
 
-/// A Redis server: the kind `"redis"`.
+/// A Redis server, the primary of several, or a cluster: the kind `"redis"`.
 ///
 /// One value is one thread's part of the service's connections. Opening makes none, but begins to: a server that is down is
 /// told from settings that are wrong by its first call, which fails at once and is the breaker's to judge.
 pub struct Redis {
-    lanes: Rc<Lanes>,
-    dedicated: Dedicated,
+    backend: Backend,
     dialer: Arc<Dialer>,
     check: Duration,
     service: Arc<str>,
 }
+
+/// Whom commands go to.
+enum Backend {
+    /// One server; which one it is may change.
+    One(Node),
+    /// The node that has the key.
+    Cluster(Rc<Cluster>),
+}
+
+/// How often a command is sent on from node to node at most: two changes at once are three.
+const REDIRECTIONS: usize = 5;
 
 /// What the threads of one service share, made by the first that succeeds: a certificate that could not be read is read
 /// again by the next one that opens.
@@ -82,13 +95,21 @@ impl Redis {
 
     /// Tells `listener` of each key that changes below these prefixes, over a connection that is there for nothing else. It
     /// needs RESP3, so a server of version 6 or newer; a prefix must not begin with another.
+    ///
+    /// # Errors
+    /// In a cluster, where each node would have to be listened to.
     pub fn track(
         &self,
         prefixes: impl IntoIterator<Item = impl Into<String>>,
         listener: Arc<dyn Listener>,
-    ) -> Tracking {
+    ) -> Result<Tracking, Failure> {
+        if matches!(self.backend, Backend::Cluster(_)) {
+            return Err(failure::unsendable(
+                "the keys of a cluster are not tracked: a node tells of its own alone",
+            ));
+        }
         let prefixes = prefixes.into_iter().map(Into::into).collect();
-        Tracking::start(Arc::clone(&self.dialer), prefixes, self.check, listener)
+        Ok(Tracking::start(Arc::clone(&self.dialer), prefixes, self.check, listener))
     }
 
     /// One command over a shared connection.
@@ -96,9 +117,15 @@ impl Redis {
     /// # Errors
     /// As the table of this crate's documentation says.
     pub(crate) async fn ask(&self, command: &Cmd, how: How, attempt: &Attempt) -> Result<Value, Failure> {
-        let (link, answer) =
-            self.exchange(how.idempotent, attempt, async |link| link.ask(command).await).await?;
-        answer.and_then(Value::extract_error).map_err(|error| self.failed(&link, &error, how.effect))
+        match &self.backend {
+            Backend::One(node) => {
+                let (link, answer) =
+                    node.exchange(how.idempotent, attempt, async |link| link.ask(command).await).await?;
+                answer.and_then(Value::extract_error).map_err(|error| node.failed(&link, &error, how.effect))
+            }
+            // In a box, so that it is not every command's future that has room for it.
+            Backend::Cluster(cluster) => Box::pin(ask_cluster(cluster, command, how, attempt)).await,
+        }
     }
 
     /// Several commands in one piece over a shared connection; of a transaction, the answer of its EXEC alone.
@@ -111,9 +138,16 @@ impl Redis {
         idempotent: bool,
         attempt: &Attempt,
     ) -> Result<Vec<Value>, Failure> {
-        let (link, answers) =
-            self.exchange(idempotent, attempt, async |link| link.ask_all(commands).await).await?;
-        answers.map_err(|error| self.failed(&link, &error, Effect::Partial))
+        let ask = async |link: &Link| link.ask_all(commands).await;
+        match &self.backend {
+            Backend::One(node) => {
+                let (link, answers) = node.exchange(idempotent, attempt, ask).await?;
+                answers.map_err(|error| node.failed(&link, &error, Effect::Partial))
+            }
+            Backend::Cluster(cluster) => {
+                Box::pin(ask_all_cluster(cluster, commands, idempotent, attempt)).await
+            }
+        }
     }
 
     /// One command over a connection of its own.
@@ -121,15 +155,166 @@ impl Redis {
     /// # Errors
     /// As the table of this crate's documentation says.
     pub(crate) async fn ask_alone(&self, command: &Cmd, attempt: &Attempt) -> Result<Value, Failure> {
-        let lent = self.dedicated.lend(attempt).await?;
-        attempt.mark_sent();
-        let answer = lent.ask(command).await.and_then(Value::extract_error);
-        let failed = answer.map_err(|error| failure::of_command(&error, Effect::Whole));
-        // After an error too the connection may be another server's than ours.
-        if failed.is_ok() {
-            lent.done();
+        match &self.backend {
+            Backend::One(node) => node.ask_alone(command, attempt).await.map_err(|error| error.0),
+            Backend::Cluster(cluster) => {
+                let mut target = cluster.target(slot_of(command));
+                for _ in 0..REDIRECTIONS {
+                    match cluster.node(&target).ask_alone(command, attempt).await {
+                        Err((_, Some((slot, to)))) => {
+                            cluster.moved(slot, &to);
+                            target = to;
+                        }
+                        answer => return answer.map_err(|error| error.0).inspect_err(|_| cluster.doubt()),
+                    }
+                }
+                Err(failure::sent_around())
+            }
         }
-        failed
+    }
+
+    /// An error among the answers that [`ask_all`](Self::ask_all) gave.
+    pub(crate) fn refused(&self, failure: Failure) -> Failure {
+        match &self.backend {
+            Backend::One(node) if failure.blame() == Blame::Topology => node.lanes.retire_all(),
+            Backend::Cluster(cluster) if failure.blame() == Blame::Topology => cluster.doubt(),
+            _ => {}
+        }
+        failure
+    }
+}
+
+/// One command to the node that has its key, and to where that sends it.
+async fn ask_cluster(
+    cluster: &Cluster,
+    command: &Cmd,
+    how: How,
+    attempt: &Attempt,
+) -> Result<Value, Failure> {
+    let mut target = cluster.target(slot_of(command));
+    let mut asking = false;
+    for _ in 0..REDIRECTIONS {
+        let node = cluster.node(&target);
+        let ask = async |link: &Link| match asking {
+            true => link.ask_asking(command).await,
+            false => link.ask(command).await,
+        };
+        let asked = node.exchange(how.idempotent, attempt, ask).await;
+        let (link, answer) = asked.inspect_err(|_| cluster.doubt())?;
+        let error = match answer.and_then(Value::extract_error) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        match redirection(&error, link.target()) {
+            // Neither has carried it out.
+            Some((slot, to)) => {
+                asking = error.code() == Some("ASK");
+                if !asking {
+                    cluster.moved(slot, &to);
+                }
+                target = to;
+            }
+            None => {
+                let failure = node.failed(&link, &error, how.effect);
+                if failure.blame() != Blame::Caller {
+                    cluster.doubt();
+                }
+                return Err(failure);
+            }
+        }
+    }
+    Err(failure::sent_around())
+}
+
+/// Several commands to the node that has their keys. They are sent on only if none was carried out.
+async fn ask_all_cluster(
+    cluster: &Cluster,
+    commands: &Pipeline,
+    idempotent: bool,
+    attempt: &Attempt,
+) -> Result<Vec<Value>, Failure> {
+    let mut target = cluster.target(common_slot(commands)?);
+    for _ in 0..REDIRECTIONS {
+        let node = cluster.node(&target);
+        let asked =
+            node.exchange(idempotent, attempt, async |link: &Link| link.ask_all(commands).await).await;
+        let (link, answers) = asked.inspect_err(|_| cluster.doubt())?;
+        let refusals: Vec<_> = match &answers {
+            Ok(answers) => answers.iter().map(refusal).collect(),
+            Err(error) => error
+                .clone()
+                .into_server_errors()
+                .iter()
+                .flat_map(|errors| errors.iter())
+                .map(|(_, error)| Some(error.clone()))
+                .collect(),
+        };
+        let moved = refusals.iter().map(|refusal| {
+            let error = RedisError::from(refusal.clone()?);
+            redirection(&error, link.target()).filter(|_| error.code() == Some("MOVED"))
+        });
+        match moved.collect::<Option<Vec<_>>>().and_then(|mut moved| moved.pop()) {
+            Some((slot, to)) => {
+                cluster.moved(slot, &to);
+                target = to;
+            }
+            None => {
+                return answers.map_err(|error| {
+                    cluster.doubt();
+                    node.failed(&link, &error, Effect::Partial)
+                });
+            }
+        }
+    }
+    Err(failure::sent_around())
+}
+
+fn refusal(answer: &Value) -> Option<ServerError> {
+    match answer {
+        Value::ServerError(error) => Some(error.clone()),
+        _ => None,
+    }
+}
+
+/// Where a node sends a command, and the slot that is there. A node that leaves out its own name means the one asked.
+fn redirection(error: &RedisError, asked: &Target) -> Option<(u16, Target)> {
+    let (address, slot) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let host = if host.is_empty() { asked.host() } else { host };
+    Some((slot, Target::new(host.to_owned(), port.parse().ok()?, asked.is_tls())))
+}
+
+/// The slot of all commands that have one.
+fn common_slot(commands: &Pipeline) -> Result<Option<u16>, Failure> {
+    let mut slots = commands.cmd_iter().filter_map(slot_of);
+    let first = slots.next();
+    match slots.all(|slot| Some(slot) == first) {
+        true => Ok(first),
+        false => Err(failure::unsendable(
+            "several commands go to one node of a cluster, and these keys have several; give them a common {tag}",
+        )),
+    }
+}
+
+impl Node {
+    /// One command over a connection of its own; with a failure, where it is to be sent instead.
+    async fn ask_alone(
+        &self,
+        command: &Cmd,
+        attempt: &Attempt,
+    ) -> Result<Value, (Failure, Option<(u16, Target)>)> {
+        let lent = self.dedicated.lend(attempt).await.map_err(|failure| (failure, None))?;
+        attempt.mark_sent();
+        match lent.ask(command).await.and_then(Value::extract_error) {
+            Ok(answer) => {
+                lent.done();
+                Ok(answer)
+            }
+            // After an error too the server may be another than ours: the connection is not used again.
+            Err(error) => {
+                Err((failure::of_command(&error, Effect::Whole), redirection(&error, lent.target())))
+            }
+        }
     }
 
     /// Asks over a shared connection; over another if it broke meanwhile, and what is asked may be asked twice. A server that
@@ -174,14 +359,6 @@ impl Redis {
         let failure = failure::of_command(error, effect);
         if failure.blame() == Blame::Topology {
             self.lanes.retire(link);
-        }
-        failure
-    }
-
-    /// An error among the answers that [`ask_all`](Self::ask_all) gave.
-    pub(crate) fn refused(&self, failure: Failure) -> Failure {
-        if failure.blame() == Blame::Topology {
-            self.lanes.retire_all();
         }
         failure
     }
@@ -234,14 +411,19 @@ impl Downstream for Redis {
 
     async fn open(settings: &RedisSettings, context: &OpenContext) -> Result<Self, OpenError> {
         let (dialer, places) = context.shared(Shared::default).get(settings, context)?;
-        let (pool, check) = (context.pool(), settings.check());
-        Ok(Self {
-            lanes: Lanes::start(&dialer, settings.connections(), check, pool.lifetime),
-            dedicated: Dedicated::new(&dialer, &places, pool, check),
-            dialer,
-            check,
-            service: Arc::clone(context.service()),
-        })
+        let (pool, check, connections) = (context.pool(), settings.check(), settings.connections());
+        let backend = match settings.topology() {
+            Topology::Cluster => {
+                let (dialer, pool) = (Arc::clone(&dialer), pool.clone());
+                let means = Means { dialer, places, pool, connections, check };
+                Backend::Cluster(Cluster::start(settings.targets(), means))
+            }
+            Topology::Standalone | Topology::Sentinel => Backend::One(Node {
+                lanes: Lanes::start(&dialer, Place::Service, connections, check, pool.lifetime),
+                dedicated: Dedicated::new(&dialer, Place::Service, &places, pool, check),
+            }),
+        };
+        Ok(Self { backend, dialer, check, service: Arc::clone(context.service()) })
     }
 
     /// A PING over a shared connection.
@@ -252,8 +434,10 @@ impl Downstream for Redis {
 
     /// Closes idle connections at once, and those in use when their commands have ended.
     async fn close(&self) {
-        self.lanes.close();
-        self.dedicated.close();
+        match &self.backend {
+            Backend::One(node) => node.close(),
+            Backend::Cluster(cluster) => cluster.close(),
+        }
     }
 
     fn pool(context: &OpenContext) -> Option<PoolFigures> {
@@ -263,14 +447,19 @@ impl Downstream for Redis {
     }
 
     fn endpoints(settings: &RedisSettings) -> Vec<EndpointAddress> {
-        vec![EndpointAddress::new(settings.targets()[0].to_string())]
+        // The client of a set spreads its calls by itself, so that the whole of it is one.
+        let targets: Vec<_> = settings.targets().iter().map(ToString::to_string).collect();
+        vec![EndpointAddress::new(targets.join(","))]
     }
 }
 
 impl Drop for Redis {
     /// What keeps the connections would keep them for as long as it is making one.
     fn drop(&mut self) {
-        self.lanes.close();
+        match &self.backend {
+            Backend::One(node) => node.close(),
+            Backend::Cluster(cluster) => cluster.close(),
+        }
     }
 }
 

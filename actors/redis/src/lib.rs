@@ -14,6 +14,7 @@
 //! What a service is, its settings say: [`RedisSettings`].
 
 mod call;
+mod cluster;
 mod downstream;
 mod explain;
 mod failure;

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     failure::{self, Effect},
-    links::{Dialer, Link},
+    links::{Dialer, Link, Place},
 };
 
 /// Who is told what becomes of tracked keys. Called on the connection's own task: it must be quick, and never wait.
@@ -101,7 +101,7 @@ async fn connect(
 ) -> Result<(Link, Arc<Notify>), Failure> {
     let watcher = Arc::new(Notify::new());
     let pushes: Arc<dyn AsyncPushSender> = Arc::new(Pushes(Arc::clone(listener)));
-    let link = dialer.dial(Arc::clone(&watcher), Some(pushes)).await?;
+    let link = dialer.dial(&Place::Service, Arc::clone(&watcher), Some(pushes)).await?;
     let mut command = redis::cmd("CLIENT");
     command.arg("TRACKING").arg("ON").arg("BCAST");
     for prefix in prefixes {

@@ -15,6 +15,10 @@ pub(crate) struct Target {
 const PORT: u16 = 6379;
 
 impl Target {
+    pub(crate) fn new(host: String, port: u16, tls: bool) -> Self {
+        Self { host, port, tls }
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }

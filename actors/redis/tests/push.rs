@@ -51,7 +51,7 @@ impl Call<Redis> for Track {
     const NAME: &'static str = "Track";
 
     async fn attempt(&self, redis: &Redis, _: &Attempt) -> Result<Tracking, Failure> {
-        Ok(redis.track(["user:"], self.0.clone()))
+        redis.track(["user:"], self.0.clone())
     }
 }
 

@@ -29,6 +29,13 @@ fn what_is_wrong_says_what_to_do() {
             ("url = \"redis://cache\"\nredis = { check = \"1ms\" }", "from \"20ms\""),
             ("url = \"redis://cache\"\nredis = { username = \"shop\" }", "without a password"),
             ("url = \"redis://cache\"\nredis = { password = \"canary\" }", "must not be written here"),
+            ("urls = []", "`urls` is empty"),
+            ("url = \"redis://a\"\nurls = [\"redis://b\"]", "both set"),
+            ("urls = [\"redis://a\", \"redis://b\"]", "several `urls`"),
+            ("urls = [\"redis://a\", \"rediss://b\"]\nredis = { topology = \"cluster\" }", "all redis://"),
+            ("urls = [\"redis://a\"]\nredis = { topology = \"sentinel\" }", "`redis.master` is missing"),
+            ("url = \"redis://a\"\nredis = { master = \"main\" }", "goes with"),
+            ("url = \"redis://a\"\nredis = { topology = \"cluster\", database = 1 }", "is 0 in a cluster"),
             ("url = \"redis://cache\"\nredis = { databse = 1 }", "database"),
         ] {
             let error = refused(settings).await;
@@ -56,7 +63,10 @@ fn they_are_explained_with_their_defaults() {
                 "check = \"1s\"",
                 "connections = 3",
                 "database = 0",
+                "master = false",
                 "password.env = \"PATH\"",
+                "sentinel_password = false",
+                "sentinel_username = false",
                 "topology = \"standalone\"",
                 "username = false",
             ]

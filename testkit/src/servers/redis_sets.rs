@@ -77,6 +77,11 @@ impl RedisSentinels {
         self.sentinels.iter().map(|(port, _)| format!("redis://127.0.0.1:{port}")).collect()
     }
 
+    /// Freezes one of the sentinels.
+    pub fn freeze_sentinel(&self, index: usize) {
+        self.sentinels[index].1.freeze();
+    }
+
     /// Kills one of the sentinels.
     pub fn kill_sentinel(&self, index: usize) {
         self.sentinels[index].1.kill();
@@ -100,7 +105,7 @@ impl RedisSentinels {
     }
 }
 
-/// Three nodes that share the slots between them.
+/// Three nodes that share the slots between them; each goes on without the others.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
@@ -119,6 +124,7 @@ impl RedisCluster {
                 .set("cluster-enabled", &["yes"])
                 .set("cluster-port", &[&bus])
                 .set("cluster-node-timeout", &["1000"])
+                .set("cluster-require-full-coverage", &["no"])
                 .start();
             nodes.push((node.await, bus));
         }

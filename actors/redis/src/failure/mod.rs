@@ -146,6 +146,14 @@ fn protocol(error: &RedisError) -> Failure {
         .caused_by(Said(error.category().to_owned()))
 }
 
+/// Each node of a cluster named another.
+pub(crate) fn sent_around() -> Failure {
+    Failure::new(Blame::Topology, "the nodes of the cluster do not agree on who has the key")
+        .symptom(Symptom::Response)
+        .reached(Reached::No)
+        .code("MOVED")
+}
+
 /// The answer is not what the call's type makes of it. Its content is not repeated.
 pub(crate) fn undecodable(reply: &str) -> Failure {
     Failure::new(Blame::Caller, format!("the answer is no {reply}; is it the right key, and the right type?"))

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Dialer, Link, LinkManager};
+use super::{Dialer, Link, LinkManager, Place};
 use crate::failure;
 
 /// Connections for commands that block (`BLPOP`, `XREAD BLOCK`), each of which has one to itself: on a shared one all others
@@ -77,11 +77,12 @@ impl Places {
 impl Dedicated {
     pub(crate) fn new(
         dialer: &Arc<Dialer>,
+        place: Place,
         places: &Arc<Places>,
         settings: &PoolSettings,
         check: Duration,
     ) -> Self {
-        let manager = LinkManager::new(Arc::clone(dialer), Arc::new(Notify::new()), settings.lifetime);
+        let manager = LinkManager::new(Arc::clone(dialer), place, Arc::new(Notify::new()), settings.lifetime);
         let pool = Pool::builder(manager).max_size(places.max).build();
         let pool = pool.unwrap_or_else(|_| unreachable!("it fails only where it has limits on time"));
         let mut pools = places.pools.lock();

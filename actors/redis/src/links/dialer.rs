@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError,
     aio::{AsyncPushSender, MultiplexedConnection},
@@ -16,12 +17,18 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{Notify, Semaphore},
+    task::AbortHandle,
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Figures, Link};
-use crate::{RedisSettings, failure, target::Target, tls};
+use super::{Figures, Link, sentinel};
+use crate::{
+    RedisSettings, failure,
+    settings::{Account, Topology},
+    target::Target,
+    tls,
+};
 
 /// Commands that may lie between their callers and the socket, on one connection; who comes then waits.
 const WAITING: usize = 1024;
@@ -39,6 +46,14 @@ pub(crate) struct Dialer {
     /// The server is too old for RESP3, as it once said.
     only_resp2: AtomicBool,
     figures: Arc<Figures>,
+    followed: Mutex<Followed>,
+}
+
+/// What the sentinels said last.
+#[derive(Default)]
+struct Followed {
+    asked: Option<Instant>,
+    primary: Option<Target>,
 }
 
 impl Dialer {
@@ -56,8 +71,10 @@ impl Dialer {
             true => Some(TlsConnector::from(tls::configuration(settings.tls())?)),
             false => None,
         };
-        if let Some(password) = settings.password() {
-            password.check().map_err(|error| format!("`redis.password` cannot be used: {error}"))?;
+        for account in [settings.account(), settings.sentinel_account()] {
+            if let Some(password) = account.password {
+                password.check().map_err(|error| format!("`{}` cannot be used: {error}", account.setting))?;
+            }
         }
         let turns = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
@@ -67,6 +84,7 @@ impl Dialer {
             turns,
             only_resp2: AtomicBool::new(false),
             figures,
+            followed: Mutex::default(),
         })
     }
 
@@ -80,17 +98,18 @@ impl Dialer {
     /// At which step it failed; after the limit, that.
     pub(crate) async fn dial(
         &self,
+        place: &Place,
         watcher: Arc<Notify>,
         pushes: Option<Arc<dyn AsyncPushSender>>,
     ) -> Result<Link, Failure> {
         let began = Instant::now();
         let dialling = async {
             let _turn = self.turns.acquire().await;
-            self.connect(&watcher, pushes).await
+            self.connect(place, &watcher, pushes).await
         };
-        let (connection, driver) = self.within_limit(dialling).await??;
+        let connected = self.within_limit(dialling).await??;
         self.figures.created_in(began.elapsed());
-        Ok(Link::new(connection, driver, watcher, Arc::clone(&self.figures)))
+        Ok(connected.into_link(watcher, Arc::clone(&self.figures)))
     }
 
     /// Does what belongs to making a connection within the limit on it.
@@ -103,36 +122,74 @@ impl Dialer {
 
     async fn connect(
         &self,
+        place: &Place,
         watcher: &Arc<Notify>,
         pushes: Option<Arc<dyn AsyncPushSender>>,
-    ) -> Result<(MultiplexedConnection, tokio::task::AbortHandle), Failure> {
-        let target = self.target();
+    ) -> Result<Connected, Failure> {
+        let (target, info) = (self.find(place).await?, self.identity(self.settings.account())?);
         let only_resp2 = self.only_resp2.load(Relaxed);
-        let protocol = if only_resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 };
-        match self.introduce(target, protocol, watcher, pushes.clone()).await? {
-            Ok(connected) => Ok(connected),
+        let info =
+            info.set_protocol(if only_resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 });
+        let connected = match self.introduce(&target, &info, watcher, pushes.clone()).await? {
             Err(error) if error.kind() == ErrorKind::RESP3NotSupported && pushes.is_none() => {
                 self.only_resp2.store(true, Relaxed);
-                let again = self.introduce(target, ProtocolVersion::RESP2, watcher, None).await?;
-                again.map_err(|error| failure::of_handshake(&error, target))
+                let info = info.set_protocol(ProtocolVersion::RESP2);
+                self.introduce(&target, &info, watcher, None).await?
             }
-            Err(error) => Err(failure::of_handshake(&error, target)),
+            connected => connected,
+        };
+        let connected = connected.map_err(|error| failure::of_handshake(&error, &target))?;
+        if self.settings.topology() == Topology::Sentinel {
+            sentinel::expect_primary(&connected.connection, &target).await?;
+        }
+        Ok(connected)
+    }
+
+    /// Where a place is now.
+    async fn find(&self, place: &Place) -> Result<Target, Failure> {
+        match (place, self.settings.topology()) {
+            (Place::Node(target), _) => Ok(target.clone()),
+            (Place::Service, Topology::Sentinel) => sentinel::primary(self, &self.settings).await,
+            (Place::Service, _) => Ok(self.settings.targets()[0].clone()),
         }
     }
 
-    fn target(&self) -> &Target {
-        &self.settings.targets()[0]
+    pub(super) fn has_sentinels(&self) -> bool {
+        self.settings.topology() == Topology::Sentinel
+    }
+
+    /// Who is the primary, by the sentinels: asked once in each `check` by whichever thread comes first, and not known where
+    /// they do not say.
+    pub(super) async fn followed(&self, check: Duration) -> Option<Target> {
+        {
+            let mut followed = self.followed.lock();
+            if followed.asked.is_some_and(|asked| asked.elapsed() < check) {
+                return followed.primary.clone();
+            }
+            followed.asked = Some(Instant::now());
+        }
+        let primary = self.within_limit(sentinel::primary(self, &self.settings)).await;
+        let primary = primary.and_then(|primary| primary).ok();
+        self.followed.lock().primary.clone_from(&primary);
+        primary
+    }
+
+    /// A connection to a sentinel, for one question.
+    pub(super) async fn sentinel(&self, target: &Target) -> Result<Connected, Failure> {
+        let info =
+            self.identity(self.settings.sentinel_account())?.set_db(0).set_protocol(ProtocolVersion::RESP2);
+        let connected = self.introduce(target, &info, &Arc::default(), None).await?;
+        connected.map_err(|error| failure::of_handshake(&error, target))
     }
 
     /// Connects and says who we are.
     async fn introduce(
         &self,
         target: &Target,
-        protocol: ProtocolVersion,
+        info: &RedisConnectionInfo,
         watcher: &Arc<Notify>,
         pushes: Option<Arc<dyn AsyncPushSender>>,
-    ) -> Result<Result<(MultiplexedConnection, tokio::task::AbortHandle), RedisError>, Failure> {
-        let info = self.identity()?.set_protocol(protocol);
+    ) -> Result<Result<Connected, RedisError>, Failure> {
         let tcp = tcp(target).await?;
         let connected = match (&self.tls, target.is_tls()) {
             (Some(tls), true) => {
@@ -140,28 +197,65 @@ impl Dialer {
                 let name = ServerName::try_from(name.to_owned())
                     .map_err(|error| failure::of_tls(&std::io::Error::other(error), target))?;
                 let stream = tls.connect(name, tcp).await.map_err(|error| failure::of_tls(&error, target))?;
-                handshake(&info, stream, pushes, watcher).await
+                handshake(info, stream, pushes, watcher).await
             }
-            _ => handshake(&info, tcp, pushes, watcher).await,
+            _ => handshake(info, tcp, pushes, watcher).await,
         };
-        Ok(connected)
+        Ok(connected.map(|(connection, driver)| Connected { connection, driver, target: target.clone() }))
     }
 
     /// User, password and database. The password is read each time, so that one that is renewed is noticed.
-    fn identity(&self) -> Result<RedisConnectionInfo, Failure> {
-        let mut info =
+    fn identity(&self, account: Account<'_>) -> Result<RedisConnectionInfo, Failure> {
+        let info =
             RedisConnectionInfo::default().set_skip_set_lib_name().set_db(self.settings.database().into());
-        if let Some(password) = self.settings.password() {
-            let password = password.read().map_err(|error| {
-                Failure::new(Blame::Local, format!("`redis.password` cannot be used: {error}"))
-                    .reached(Reached::No)
-                    .code("local")
-            })?;
-            info = info
-                .set_username(self.settings.username().unwrap_or("default"))
-                .set_password(password.expose());
-        }
-        Ok(info)
+        let Some(password) = account.password else { return Ok(info) };
+        let password = password.read().map_err(|error| {
+            Failure::new(Blame::Local, format!("`{}` cannot be used: {error}", account.setting))
+                .reached(Reached::No)
+                .code("local")
+        })?;
+        Ok(info.set_username(account.username.unwrap_or("default")).set_password(password.expose()))
+    }
+}
+
+/// Where a connection is to go.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// To wherever the service is at the moment.
+    Service,
+    /// To this node of a cluster.
+    Node(Target),
+}
+
+/// A connection that is ready, and where it goes.
+pub(super) struct Connected {
+    pub(super) connection: MultiplexedConnection,
+    driver: Driver,
+    target: Target,
+}
+
+impl Connected {
+    fn into_link(self, watcher: Arc<Notify>, figures: Arc<Figures>) -> Link {
+        Link::new(self.connection, self.driver, self.target, watcher, figures)
+    }
+}
+
+/// The task that drives a connection: it ends with this, and the connection with it.
+pub(super) struct Driver(AbortHandle);
+
+impl Driver {
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    pub(super) fn abort(&self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.abort();
     }
 }
 
@@ -188,7 +282,7 @@ async fn handshake<S>(
     stream: S,
     pushes: Option<Arc<dyn AsyncPushSender>>,
     watcher: &Arc<Notify>,
-) -> Result<(MultiplexedConnection, tokio::task::AbortHandle), RedisError>
+) -> Result<(MultiplexedConnection, Driver), RedisError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -207,5 +301,5 @@ where
         driver.await;
         watcher.notify_one();
     });
-    Ok((connection, driver.abort_handle()))
+    Ok((connection, Driver(driver.abort_handle())))
 }

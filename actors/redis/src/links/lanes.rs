@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Dialer, Link, LinkManager};
+use super::{Dialer, Link, LinkManager, Place};
 use crate::failure;
 
 /// The few connections that all calls of one thread share.
@@ -56,9 +56,15 @@ const PRUNED_AT: usize = 64;
 
 impl Lanes {
     /// Begins to make them. To be called on the shard's thread.
-    pub(crate) fn start(dialer: &Arc<Dialer>, count: usize, check: Duration, lifetime: Duration) -> Rc<Self> {
+    pub(crate) fn start(
+        dialer: &Arc<Dialer>,
+        place: Place,
+        count: usize,
+        check: Duration,
+        lifetime: Duration,
+    ) -> Rc<Self> {
         let wake = Arc::new(Notify::new());
-        let manager = LinkManager::new(Arc::clone(dialer), Arc::clone(&wake), lifetime);
+        let manager = LinkManager::new(Arc::clone(dialer), place, Arc::clone(&wake), lifetime);
         let pool = Pool::builder(manager).max_size(count).build();
         let lanes = Rc::new(Self {
             links: RefCell::default(),
@@ -119,6 +125,17 @@ impl Lanes {
         Some(Arc::clone(link))
     }
 
+    /// A connection for the library's own questions.
+    ///
+    /// # Errors
+    /// Why none could be made.
+    pub(crate) async fn any(&self) -> Result<Arc<Link>, Failure> {
+        match self.trusted() {
+            Some(link) => Ok(link),
+            None => self.wait().await,
+        }
+    }
+
     async fn wait(&self) -> Result<Arc<Link>, Failure> {
         let (tell, told) = oneshot::channel();
         {
@@ -136,6 +153,15 @@ impl Lanes {
     pub(crate) fn retire(&self, link: &Arc<Link>) {
         self.remove(|known| Arc::ptr_eq(known, link));
         self.wake.notify_one();
+    }
+
+    /// Gives up those that go to one that is the primary no more. A primary that was replaced while it was cut off does not
+    /// say so by itself, and goes on taking writes that nobody will ever see.
+    async fn follow(&self, check: Duration) {
+        if let Some(primary) = self.dialer.followed(check).await {
+            self.remove(|link| *link.target() != primary);
+            self.wake.notify_one();
+        }
     }
 
     /// Gives up all, in the same way.
@@ -229,7 +255,7 @@ impl Keeper {
     }
 
     /// Probes those in doubt, and at each check those that were silent since the last.
-    fn check(&mut self, lanes: &Lanes) {
+    fn check(&mut self, lanes: &Rc<Lanes>) {
         let now = Instant::now();
         let due = now >= self.next_check;
         let half = self.check / 2;
@@ -244,6 +270,14 @@ impl Keeper {
         }
         if due {
             self.next_check = now + half;
+            if lanes.dialer.has_sentinels() {
+                let (lanes, check) = (Rc::downgrade(lanes), self.check);
+                actix_rt::spawn(async move {
+                    if let Some(lanes) = lanes.upgrade() {
+                        lanes.follow(check).await;
+                    }
+                });
+            }
             self.seen = lanes.links.borrow().iter().map(|link| (Arc::clone(link), link.answers())).collect();
         }
     }

@@ -13,11 +13,11 @@ use redis::{
 };
 use tokio::{
     sync::Notify,
-    task::AbortHandle,
     time::{Instant, timeout},
 };
 
-use super::Figures;
+use super::{Figures, dialer::Driver};
+use crate::target::Target;
 
 /// One connection that is ready for commands, any number of them at once.
 ///
@@ -26,7 +26,8 @@ use super::Figures;
 /// closed at once, whatever it waits for.
 pub(crate) struct Link {
     connection: MultiplexedConnection,
-    driver: AbortHandle,
+    driver: Driver,
+    target: Target,
     made: Instant,
     answers: AtomicU64,
     suspect: AtomicBool,
@@ -42,13 +43,15 @@ pub(crate) struct Link {
 impl Link {
     pub(super) fn new(
         connection: MultiplexedConnection,
-        driver: AbortHandle,
+        driver: Driver,
+        target: Target,
         watcher: Arc<Notify>,
         figures: Arc<Figures>,
     ) -> Self {
         Self {
             connection,
             driver,
+            target,
             made: Instant::now(),
             answers: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
@@ -74,6 +77,19 @@ impl Link {
         let answers = self.connection.clone().req_packed_commands(commands, skipped, awaited).await;
         self.answered(&answers);
         answers
+    }
+
+    /// As a node that a key is on its way to: which takes a command for it only if this is said before.
+    pub(crate) async fn ask_asking(&self, command: &Cmd) -> RedisResult<Value> {
+        let mut both = Pipeline::new();
+        both.cmd("ASKING").add_command(command.clone());
+        let mut answers = self.ask_all(&both).await?;
+        Ok(answers.pop().unwrap_or(Value::Nil))
+    }
+
+    /// Where it goes.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     fn answered<T>(&self, answer: &RedisResult<T>) {
@@ -153,7 +169,6 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.driver.abort();
         self.figures.closed.fetch_add(1, Relaxed);
     }
 }

@@ -4,19 +4,20 @@ use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use seawall::downstream::Failure;
 use tokio::sync::Notify;
 
-use super::{Dialer, Link};
+use super::{Dialer, Link, Place};
 
 /// Makes connections for a pool, and says whether one may be used again by what is known of it: a question to the server at
 /// each checkout, as is usual, is a round trip for each command.
 pub(crate) struct LinkManager {
     dialer: Arc<Dialer>,
+    place: Place,
     watcher: Arc<Notify>,
     lifetime: Duration,
 }
 
 impl LinkManager {
-    pub(super) fn new(dialer: Arc<Dialer>, watcher: Arc<Notify>, lifetime: Duration) -> Self {
-        Self { dialer, watcher, lifetime }
+    pub(super) fn new(dialer: Arc<Dialer>, place: Place, watcher: Arc<Notify>, lifetime: Duration) -> Self {
+        Self { dialer, place, watcher, lifetime }
     }
 
     /// Whether it may be used again.
@@ -30,7 +31,7 @@ impl Manager for LinkManager {
     type Error = Failure;
 
     async fn create(&self) -> Result<Arc<Link>, Failure> {
-        self.dialer.dial(Arc::clone(&self.watcher), None).await.map(Arc::new)
+        self.dialer.dial(&self.place, Arc::clone(&self.watcher), None).await.map(Arc::new)
     }
 
     async fn recycle(&self, link: &mut Arc<Link>, _: &Metrics) -> RecycleResult<Failure> {

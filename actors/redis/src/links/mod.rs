@@ -11,9 +11,10 @@ mod figures;
 mod lanes;
 mod link;
 mod manager;
+mod sentinel;
 
 pub(crate) use dedicated::{Dedicated, Places};
-pub(crate) use dialer::Dialer;
+pub(crate) use dialer::{Dialer, Place};
 pub(crate) use figures::Figures;
 pub(crate) use lanes::Lanes;
 pub(crate) use link::Link;
