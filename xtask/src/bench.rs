@@ -12,7 +12,7 @@ use std::process::Command;
 use crate::process::{self, cargo};
 
 /// The binaries, in the order of their running.
-const BENCHES: [&str; 4] = ["policies", "costs", "footprint", "http"];
+const BENCHES: [&str; 5] = ["policies", "costs", "footprint", "http", "postgres"];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
