@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) bytes: u64,
     /// Whether it says "there is none".
     pub(crate) negative: bool,
+    /// Whether it came from another process.
+    pub(crate) shared: bool,
 }
 
 /// The memory tier: one for the process, whatever the number of services, bounded by bytes.

@@ -1,6 +1,6 @@
 use std::{any::TypeId, future::Future};
 
-use super::{Attempt, Cacheable, CallError, KeyWriter, Priority, Sharing, TagWriter};
+use super::{Attempt, Cacheable, CallError, Codec, KeyWriter, Priority, Sharing, TagWriter};
 use crate::downstream::{Downstream, Failure};
 
 /// A typed message for one kind of downstream: what is asked, and what comes back.
@@ -24,6 +24,11 @@ pub trait Call<D: Downstream>: Send + Sync + 'static {
 
     /// Proof that replies may be shared between callers, which caching and coalescing need.
     fn sharing() -> Option<Sharing<Self::Reply>> {
+        None
+    }
+
+    /// How replies are written for other processes, which `cache.shared` needs: without it they are kept in memory alone.
+    fn codec() -> Option<Codec<Self::Reply>> {
         None
     }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod codec;
 mod context;
 mod error;
 mod key;
@@ -12,6 +13,7 @@ mod tags;
 
 pub use answer::{Answer, Origin};
 pub use attempt::Attempt;
+pub use codec::{Codec, CodecError, Decode, Encode};
 pub use context::{Context, Trace, spawn, within};
 pub use error::{CallError, Failed, FallbackFailed, Reason, Rejected, TimedOut};
 pub use key::{Cacheable, KeyWriter};

@@ -2,7 +2,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Failure, OpenContext, OpenError, PoolFigures};
+use super::{Failure, OpenContext, OpenError, PoolFigures, Tiering};
 
 /// A kind of downstream: how its pool is opened, checked and closed.
 ///
@@ -65,6 +65,12 @@ pub trait Downstream: Sized + 'static {
     /// [`OpenContext::find_shared`].
     fn pool(context: &OpenContext) -> Option<PoolFigures> {
         let _ = context;
+        None
+    }
+
+    /// Proof that the kind can keep other services' replies, `Some(Tiering::new())` of a
+    /// [`SharedTier`](super::SharedTier): `cache.shared` may then name a service of it.
+    fn tiering() -> Option<Tiering<Self>> {
         None
     }
 

@@ -10,6 +10,7 @@ mod figures;
 mod kind;
 mod open;
 mod pool;
+mod tier;
 
 pub use extensions::Extensions;
 pub use failure::{Failure, Stage, Symptom};
@@ -17,5 +18,11 @@ pub use figures::PoolFigures;
 pub use kind::{Downstream, EndpointAddress};
 pub use open::{OpenContext, OpenError};
 pub use pool::{PoolSettings, Shards};
+pub use tier::{
+    SharedTier, Stamp, TierEntry, TierFound, TierGet, TierInvalidate, TierKept, TierLease, TierLeased,
+    TierNews, TierPlace, TierPut, TierRelease, Tiering,
+};
+
+pub(crate) use tier::Heard;
 
 pub use crate::policy::blame::{Blame, Reached};

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::tier::TierSettings;
 use crate::units::{ByteSize, Ratio, Tick, duration};
 
 /// How replies are kept, of calls that opted in.
@@ -58,6 +59,9 @@ pub struct CacheSettings {
     pub max_entry: ByteSize,
     /// Whether those who ask for the same at once share one load. Default yes.
     pub coalesce: bool,
+    /// A tier that processes share, behind the memory; of calls that say how their replies are written. Off unless
+    /// written.
+    pub shared: Option<TierSettings>,
 }
 
 impl Default for CacheSettings {
@@ -73,6 +77,7 @@ impl Default for CacheSettings {
             early_refresh: Some(1.0),
             max_entry: ByteSize::mib(1),
             coalesce: true,
+            shared: None,
         }
     }
 }
@@ -149,7 +154,7 @@ impl Freshness {
         Self {
             loaded: now,
             early_from: now.after(ttl - drawn_for),
-            early: early.as_nanos().min(u128::from(u64::MAX)) as u64,
+            early: nanos(early),
             fresh_until,
             revalidate_until: fresh_until.after(settings.stale_while_revalidate),
             error_until: fresh_until.after(settings.stale_if_error),
@@ -167,6 +172,72 @@ impl Freshness {
             revalidate_until: until,
             error_until: until,
         }
+    }
+
+    /// The times of a reply that another process loaded `age` ago, was fresh for `fresh` then, and took this long. These
+    /// settings have the last word: it is served no longer than if it had been loaded here.
+    pub fn of_age(
+        settings: &CacheSettings,
+        negative: bool,
+        age: Duration,
+        fresh: Duration,
+        took: Duration,
+        now: Tick,
+    ) -> Self {
+        // Before the start of this clock it is all the same.
+        let at = |since_load: Duration| match since_load.checked_sub(age) {
+            Some(left) => now.after(left),
+            None => Tick::ZERO.after(now.since(Tick::ZERO).saturating_sub(age - since_load)),
+        };
+        let loaded = Tick::from_nanos(now.as_nanos().wrapping_sub(nanos(age)));
+        let ttl = if negative { settings.negative_ttl } else { settings.ttl };
+        let fresh = fresh.min(ttl);
+        if negative {
+            let until = at(fresh);
+            return Self {
+                loaded,
+                early_from: until,
+                early: 0,
+                fresh_until: until,
+                revalidate_until: until,
+                error_until: until,
+            };
+        }
+        let early = settings.early_refresh.map_or(Duration::ZERO, |eagerly| scaled(took, eagerly));
+        let drawn_for = early.saturating_mul(DRAWN_FOR).min(fresh / 2);
+        Self {
+            loaded,
+            early_from: at(fresh - drawn_for),
+            early: nanos(early),
+            fresh_until: at(fresh),
+            revalidate_until: at(fresh.saturating_add(settings.stale_while_revalidate)),
+            error_until: at(fresh.saturating_add(settings.stale_if_error)),
+        }
+    }
+
+    /// Whether it is within its time to live.
+    pub fn is_fresh(&self, now: Tick) -> bool {
+        now < self.fresh_until
+    }
+
+    /// Whether it may be served at all, be it as stale, without an error.
+    pub fn may_be_served(&self, now: Tick) -> bool {
+        now < self.fresh_until.max(self.revalidate_until)
+    }
+
+    /// Whether it is too early for anybody to load it anew.
+    pub fn is_young(&self, now: Tick) -> bool {
+        now < self.early_from
+    }
+
+    /// How long it is fresh from now on.
+    pub fn fresh_for(&self, now: Tick) -> Duration {
+        self.fresh_until.since(now)
+    }
+
+    /// How long it is of any use from now on.
+    pub fn useful_for(&self, now: Tick) -> Duration {
+        self.revalidate_until.max(self.error_until).since(now)
     }
 
     /// What may be done with it now. Near its end that depends on luck.
@@ -189,8 +260,14 @@ impl Freshness {
 
     /// How old it is.
     pub fn age(&self, now: Tick) -> Duration {
-        now.since(self.loaded)
+        // What came from elsewhere may be older than this clock, whose moments before the start wrap around.
+        let age = now.as_nanos().wrapping_sub(self.loaded.as_nanos()).cast_signed();
+        Duration::from_nanos(age.max(0).cast_unsigned())
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn shortened(ttl: Duration, jitter: Ratio, random: u64) -> Duration {
@@ -246,6 +323,44 @@ mod tests {
         let freshness = Freshness::negative(&settings, Ratio::NONE, at(100), 0);
         assert_eq!(freshness.judge(at(109), || 0), Verdict::Fresh);
         assert_eq!(freshness.judge(at(110), || 0), Verdict::Gone, "it is never served stale");
+    }
+
+    proptest! {
+        #[test]
+        fn what_another_process_loaded_is_served_as_if_it_had_been_loaded_here(
+            age_s in 0_u64..2_000,
+            start_s in 0_u64..3_000,
+            later_s in 0_u64..2_000,
+        ) {
+            let settings = CacheSettings {
+                stale_while_revalidate: Duration::from_secs(60),
+                ..CacheSettings::default()
+            };
+            let (age, took) = (Duration::from_secs(age_s), Duration::from_millis(20));
+            // The same reply, by a clock that ran before and by one that starts when it is `age` old.
+            let before = Freshness::stamp(&settings, Ratio::NONE, took, at(3_000), 0);
+            let now = at(start_s);
+            let here = Freshness::of_age(&settings, false, age, settings.ttl, took, now);
+            let (there, here_now) = (at(3_000 + age_s + later_s), at(start_s + later_s));
+            prop_assert_eq!(here.judge(here_now, || u64::MAX), before.judge(there, || u64::MAX));
+            prop_assert_eq!(here.age(here_now), before.age(there));
+            prop_assert_eq!(here.is_young(here_now), before.is_young(there));
+        }
+    }
+
+    #[test]
+    fn another_process_settings_do_not_prolong_it() {
+        let settings = CacheSettings {
+            ttl: Duration::from_secs(10),
+            stale_if_error: Duration::ZERO,
+            ..CacheSettings::default()
+        };
+        let hour = Duration::from_secs(3600);
+        let old = Freshness::of_age(&settings, false, Duration::from_secs(10), hour, Duration::ZERO, at(100));
+        assert_eq!(old.judge(at(100), || 0), Verdict::Gone);
+        let none = Freshness::of_age(&settings, true, Duration::ZERO, hour, Duration::ZERO, at(100));
+        assert_eq!(none.judge(at(100), || 0), Verdict::Gone, "here nothing is kept of what is not there");
+        assert_eq!((none.fresh_for(at(100)), none.useful_for(at(100))), (Duration::ZERO, Duration::ZERO));
     }
 
     /// How many of a thousand hits, this long before the end, would load anew.

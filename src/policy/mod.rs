@@ -23,6 +23,7 @@ pub mod recent;
 pub mod restart;
 pub mod retry;
 pub mod throttle;
+pub mod tier;
 pub mod wave;
 pub mod window;
 

@@ -25,6 +25,7 @@ pub struct Builder {
     variables: Vec<(String, String)>,
     current_thread: bool,
     seed: u64,
+    wall: Option<Duration>,
 }
 
 impl Builder {
@@ -37,6 +38,7 @@ impl Builder {
             variables: Vec::new(),
             current_thread: false,
             seed: fresh_seed(),
+            wall: None,
         };
         builder.kind::<Func>()
     }
@@ -113,6 +115,14 @@ impl Builder {
         self
     }
 
+    /// What the wall clock shows when the runtime starts, as the time since 1970, in place of the system's: for tests of
+    /// clocks that are wrong. It says how old replies are that processes share, and nothing else.
+    #[must_use]
+    pub fn wall_clock(mut self, since_1970: Duration) -> Self {
+        self.wall = Some(since_1970);
+        self
+    }
+
     /// Judges the settings and starts all services.
     ///
     /// # Errors
@@ -135,7 +145,8 @@ impl Builder {
         } else {
             settings.arbiters.count()
         };
-        let environment = Arc::new(Environment::new(&settings, Lanes::new("seawall", lanes), self.seed));
+        let environment = Environment::new(&settings, Lanes::new("seawall", lanes), self.seed);
+        let environment = Arc::new(environment.with_wall(self.wall));
         environment.generation.add_one();
         environment.events.set_logged(telemetry.log_transitions);
         let control = Lanes::new("seawall-supervisor", usize::from(!self.current_thread));
@@ -145,6 +156,7 @@ impl Builder {
             .map(|judged| {
                 let owned = judged.kind.create(&environment, judged.settings);
                 supervisor.do_send(Adopt(Arc::clone(&owned).supervised()));
+                owned.attend(&control);
                 (Arc::clone(owned.name()), owned)
             })
             .collect();

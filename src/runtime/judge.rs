@@ -1,6 +1,6 @@
 //! Judges all settings: types are the reader's to check, sense is `sense`'s.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
@@ -39,14 +39,11 @@ pub(super) fn whole(
     }
     defaults(layers, &mut errors);
     let names = loader.registry.names();
-    let mut judged = Vec::new();
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut unbound = Vec::new();
     for name in layers.services() {
         if names.services().next().is_some() && !names.services().any(|wanted| wanted == name) {
-            let message = format!(
-                "{} (code that registers its services binds no other)",
-                unknown("service", &name, names.services())
-            );
-            layers.error(&mut errors, &["services", &name], message);
+            unbound.push(name.clone());
         }
         let Some(kind) = kind_of(layers, kinds, &name, &mut errors) else {
             without_kind(layers, &name, &mut errors);
@@ -56,7 +53,42 @@ pub(super) fn whole(
             judged.push(Judged { kind: Arc::clone(kind), settings });
         }
     }
+    let tiers: BTreeSet<String> =
+        judged.iter().flat_map(|one| one.settings.tiers()).map(|(_, tier)| tier.service.clone()).collect();
+    // A service that is nothing but others' tier need not be known to code.
+    for name in unbound.into_iter().filter(|name| !tiers.contains(name)) {
+        let message = format!(
+            "{} (code that registers its services binds no other)",
+            unknown("service", &name, names.services())
+        );
+        layers.error(&mut errors, &["services", &name], message);
+    }
+    for one in &judged {
+        for (scope, tier) in one.settings.tiers() {
+            if let Some(message) = wrong_tier(layers, kinds, &judged, &tier.service) {
+                scope.error(&mut errors, "cache.shared", message);
+            }
+        }
+    }
     errors.or((runtime, telemetry, judged))
+}
+
+/// Why replies cannot be kept in the service of this name, if so.
+fn wrong_tier(layers: &Layers, kinds: &Kinds, judged: &[Judged], service: &str) -> Option<String> {
+    let able = judged.iter().filter(|one| one.kind.is_tier()).map(|one| &**one.settings.name());
+    if !layers.services().iter().any(|known| known == service) {
+        return Some(unknown("service", service, able));
+    }
+    // Of one that is wrong by itself, no more is known.
+    let kind = layers.kind_of(service)?;
+    let is_tier = kinds.get(kind.as_str())?.is_tier();
+    (!is_tier).then(|| {
+        let able = able.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let instead = if able.is_empty() { "none here can".to_owned() } else { format!("{able} can") };
+        format!(
+            "service `{service}` is of kind \"{kind}\", which cannot keep other services' replies; {instead}"
+        )
+    })
 }
 
 fn runtime(layers: &Layers, errors: &mut ConfigErrors) -> RuntimeSettings {

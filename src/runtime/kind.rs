@@ -5,7 +5,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -23,9 +23,10 @@ use crate::{
     call::Reason,
     config::{ConfigErrors, Diagnostic, Explanation, Layers, Scope},
     downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures, Stage},
+    policy::tier::TierSettings,
     service::{
-        CallSettings, Check, Environment, Occupancy, Opening, Request, Seat, Service, ServiceSettings,
-        SettingsSource, Startup, State,
+        CallSettings, Check, Environment, Lanes, Link, Occupancy, Opening, Request, Seat, Service,
+        ServiceSettings, SettingsSource, Shared, Startup, State, Tier, attend, run_here,
     },
     supervise::{Supervised, keep},
     telemetry::Cause,
@@ -59,6 +60,9 @@ pub(super) trait Kind: Send + Sync {
 
     /// Makes a service.
     fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning>;
+
+    /// Whether its services can keep other services' replies.
+    fn is_tier(&self) -> bool;
 }
 
 /// A service's settings, judged.
@@ -85,6 +89,15 @@ struct OneCall {
 impl Settings {
     pub(super) fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// The tiers that replies may be kept in, and where that is said.
+    pub(super) fn tiers(&self) -> impl Iterator<Item = (&Scope, &TierSettings)> {
+        let of_calls = self.calls.iter().map(|call| (&call.scope, &call.settings));
+        [(&self.scope, &self.defaults)]
+            .into_iter()
+            .chain(of_calls)
+            .filter_map(|(scope, settings)| Some((scope, settings.cache.as_ref()?.shared.as_ref()?)))
     }
 
     pub(super) fn is_of_kind(&self, kind: &str) -> bool {
@@ -122,6 +135,8 @@ pub(super) trait Owning: Send + Sync {
     /// Waits until all shards have ended.
     fn retired<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
     fn supervised(self: Arc<Self>) -> Arc<dyn Supervised>;
+    /// Attends to it, where it is a tier, on the supervisor's thread or on this one.
+    fn attend(&self, control: &Lanes);
 }
 
 /// The kind of type `D`.
@@ -167,6 +182,13 @@ impl<D: Downstream> Current<D> {
         for Diagnostic { origin, key, message } in self.doubts() {
             tracing::warn!(target: "seawall", key, %origin, message, "doubtful setting");
         }
+    }
+
+    /// The services that its replies may be kept in.
+    fn tiers(&self) -> BTreeSet<&str> {
+        let of_calls = self.calls.iter().map(|call| &call.settings);
+        let all = [&self.defaults].into_iter().chain(of_calls);
+        all.filter_map(|settings| Some(settings.cache.as_ref()?.shared.as_ref()?.service.as_str())).collect()
     }
 
     fn faults(&self) -> InForce {
@@ -289,11 +311,17 @@ impl<D: Downstream> Kind for KindOf<D> {
         };
         current.warn();
         faults::tell(&state, &BTreeMap::new(), &current.faults());
+        let state = Arc::new(state);
+        state.keep_in(current.tiers());
         Arc::new(One {
-            service: Service::<D>::new(Arc::new(state), opening, keep::<D>),
+            service: Service::<D>::new(state, opening, keep::<D>),
             current: Mutex::new(current),
             failed_checks: AtomicU32::new(0),
         })
+    }
+
+    fn is_tier(&self) -> bool {
+        D::tiering().is_some()
     }
 }
 
@@ -438,6 +466,7 @@ impl<D: Downstream> Owning for One<D> {
                 own: own.clone(),
             };
             current.warn();
+            self.state().keep_in(current.tiers());
             (!same, before, current.faults())
         };
         let addresses = D::endpoints(&own);
@@ -445,6 +474,9 @@ impl<D: Downstream> Owning for One<D> {
         faults::tell(self.state(), &before, &after);
         if renew {
             self.service.shared.renew(Opening { settings: own, context: settings.context });
+            if let Some(tier) = self.tier() {
+                tier.link(Some(self.link()));
+            }
         }
     }
 
@@ -454,6 +486,9 @@ impl<D: Downstream> Owning for One<D> {
     }
 
     fn remove(&self) {
+        if let Some(tier) = self.tier() {
+            tier.link(None);
+        }
         self.state().remove();
         self.retire();
     }
@@ -468,6 +503,32 @@ impl<D: Downstream> Owning for One<D> {
 
     fn supervised(self: Arc<Self>) -> Arc<dyn Supervised> {
         self
+    }
+
+    fn attend(&self, control: &Lanes) {
+        let Some(tier) = self.tier() else { return };
+        tier.link(Some(self.link()));
+        let environment = Arc::clone(&self.state().environment);
+        let service = Arc::downgrade(&self.service.shared);
+        let attend = move || drop(actix_rt::spawn(attend(service, tier, environment)));
+        if control.count() == 0 {
+            run_here(attend);
+        } else if let Err(error) = control.run(0, attend) {
+            tracing::warn!(target: "seawall", service = %Owning::name(self), %error, "nobody attends to this tier");
+        }
+    }
+}
+
+impl<D: Downstream> One<D> {
+    /// The tier that it is, if its kind can be one.
+    fn tier(&self) -> Option<Arc<Tier>> {
+        let state = &self.service.shared.state;
+        D::tiering().map(|_| state.environment.tiers.of(&state.name, &state.environment))
+    }
+
+    fn link(&self) -> Weak<dyn Link> {
+        let service: Weak<Shared<D>> = Arc::downgrade(&self.service.shared);
+        service
     }
 }
 

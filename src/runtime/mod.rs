@@ -14,6 +14,7 @@ mod reload;
 mod sense;
 mod snapshot;
 mod standing;
+mod tier_snapshot;
 
 use std::{fmt, sync::Arc};
 
@@ -31,6 +32,7 @@ pub use snapshot::{
     ServiceSnapshot, ShardSnapshot, Snapshot,
 };
 pub use standing::{PolicyState, Refusal, Scope, Standing};
+pub use tier_snapshot::{SharedSnapshot, TierSnapshot};
 
 use crate::{
     config::Explanation,

@@ -77,7 +77,9 @@ impl Runtime {
             match services.get(&name) {
                 Some(owned) => owned.reload(one.settings),
                 None => {
-                    services.insert(Arc::clone(&name), one.kind.create(&inner.environment, one.settings));
+                    let owned = one.kind.create(&inner.environment, one.settings);
+                    owned.attend(&inner.control);
+                    services.insert(Arc::clone(&name), owned);
                     reloaded.added.push(Arc::clone(&name));
                 }
             }

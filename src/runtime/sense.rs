@@ -313,6 +313,15 @@ pub(super) fn call(settings: &CallSettings, scope: &Scope, errors: &mut ConfigEr
         let message = "it must be more than 0; `early_refresh = false` for none";
         scope.error(errors, "cache.early_refresh", message);
     }
+    if let Some(tier) = settings.cache.as_ref().and_then(|cache| cache.shared.as_ref()) {
+        if tier.budget.is_zero() {
+            let message = "in 0s no look-up is answered; `shared = false` for no tier";
+            scope.error(errors, "cache.shared.budget", message);
+        }
+        if tier.lease.is_zero() {
+            scope.error(errors, "cache.shared.lease", "it must be longer than 0s: every process would load");
+        }
+    }
     if let Some(throttle) = &settings.throttle {
         if !throttle.factor.is_finite() || throttle.factor < 1.0 {
             let message =

@@ -2,7 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Inner, Override, kind::Owning};
+use super::{
+    Inner, Override,
+    kind::Owning,
+    tier_snapshot::{self, SharedSnapshot, TierSnapshot},
+};
 use crate::{
     call::Priority,
     downstream::{EndpointAddress, PoolFigures},
@@ -70,6 +74,8 @@ pub struct ServiceSnapshot {
     pub bulkhead: Option<BulkheadSnapshot>,
     /// Its throttle, if it has one.
     pub throttle: Option<ThrottleSnapshot>,
+    /// What it is doing as a tier of other services', of a kind that can be one.
+    pub tier: Option<TierSnapshot>,
     /// The keys that it was called with lately, if it was with any.
     pub keys: Option<KeysSnapshot>,
     /// Faults that are injected into all its calls but those with others, if any are.
@@ -162,6 +168,8 @@ pub struct CallSnapshot {
     pub loads: u64,
     /// Callers who waited for another's load.
     pub coalesced: u64,
+    /// What its shared tier came to, where it has one.
+    pub shared: Option<SharedSnapshot>,
     /// Its hedges, where it is hedged.
     pub hedge: Option<HedgeSnapshot>,
     /// How long its calls took.
@@ -278,6 +286,7 @@ fn service(owned: &dyn Owning) -> ServiceSnapshot {
         breaker: table.shared.breaker.as_ref().map(|guard| guard.breaker.snapshot(now)),
         bulkhead: table.shared.gate.as_ref().map(|gate| gate.snapshot()),
         throttle: table.shared.throttle.as_ref().map(|throttle| throttle.snapshot(now)),
+        tier: tier_snapshot::of_service(state),
         keys: state.keyring().map(|keys| keys.snapshot()),
         faults: faults(&table.shared.faults),
         injected: InjectedSnapshot {
@@ -331,6 +340,7 @@ fn call(call: &CallState, shared: &ScopePolicies) -> CallSnapshot {
         misses: metrics.lookups(Lookup::Miss),
         loads: metrics.loads.get(),
         coalesced: metrics.coalesced.get(),
+        shared: tier_snapshot::of_call(call),
         hedge: call.hedge.as_ref().map(|hedge| HedgeSnapshot {
             delay_us: hedge.delay(now).map(|delay| delay.as_micros() as u64),
             sent: AttemptResult::ALL.into_iter().map(|result| metrics.attempts(Try::Hedge, result)).sum(),

@@ -1,11 +1,11 @@
 use std::{
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     sync::{
         Arc, Weak,
         atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Lanes, RuntimeSettings};
+use super::{Lanes, RuntimeSettings, tier::Tiers};
 use crate::{
     cache::{Generations, Memory},
     telemetry::{Counter, EventBus},
@@ -39,6 +39,16 @@ pub(crate) struct Environment {
     pub(crate) events: EventBus,
     pub(crate) memory: Memory,
     pub(crate) generations: Generations,
+    pub(crate) tiers: Tiers,
+    /// Whose processes share what lies in a tier.
+    pub(crate) fleet: Arc<str>,
+    /// The wall clock at the start, since 1970. What goes on from there is the other clock: who turns the wall clock
+    /// turns no ages.
+    wall: Duration,
+    /// This runtime among all that there are, in whatever process: no seed determines it, for two processes may have
+    /// the same seed.
+    pub(super) instance: u64,
+    pub(super) stamps: AtomicU64,
     pub(crate) lanes: Lanes,
     /// How many pools may be reopened at once.
     pub(crate) reopenings: Semaphore,
@@ -95,6 +105,11 @@ impl Environment {
             events: EventBus::new(settings.event_buffer),
             memory: Memory::new(settings.cache_max_bytes, seed ^ 0x5ea_0a11),
             generations: Generations::new(),
+            tiers: Tiers::default(),
+            fleet: settings.fleet.as_str().into(),
+            wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            instance: RandomState::new().build_hasher().finish(),
+            stamps: AtomicU64::new(0),
             lanes,
             reopenings: Semaphore::new(settings.concurrent_reopens.max(1)),
             watched: !settings.watchdog.is_zero(),
@@ -103,6 +118,17 @@ impl Environment {
             generation: Counter::default(),
             refused_reloads: Counter::default(),
         }
+    }
+
+    /// The same, by a wall clock that showed this at the start.
+    pub(crate) fn with_wall(mut self, wall: Option<Duration>) -> Self {
+        self.wall = wall.unwrap_or(self.wall);
+        self
+    }
+
+    /// The time since 1970, by this process.
+    pub(crate) fn wall(&self) -> Duration {
+        self.wall + self.start.elapsed()
     }
 
     /// This moment, on the clock that policies are fed.

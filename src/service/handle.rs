@@ -17,6 +17,7 @@ use super::{
     load,
     seat::{Dispatch, Occupancy, Request, Served, Shut},
     threads::{self, Place},
+    tier::Mark,
 };
 use crate::{
     call::{self, Call, CallError, Reason, TagWriter},
@@ -135,7 +136,9 @@ impl<D: Downstream> Service<D> {
     /// If the call itself is not right, as [`send`](Self::send) would say.
     pub fn invalidate_calls<C: Call<D>>(&self) -> Result<(), CallError> {
         let state = &self.shared.state;
-        state.register::<D, C>().map_err(|reason| state.rejected(C::NAME, reason))?.clear();
+        let call = state.register::<D, C>().map_err(|reason| state.rejected(C::NAME, reason))?;
+        state.post([Mark::Call(C::NAME)], Tick::ZERO);
+        call.clear();
         Ok(())
     }
 
@@ -148,6 +151,7 @@ impl<D: Downstream> Service<D> {
 
     /// Forgets all kept replies of this service.
     pub fn invalidate_all(&self) {
+        self.shared.state.post([Mark::Service], Tick::ZERO);
         self.shared.state.clear();
     }
 

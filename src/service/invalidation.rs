@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Shared, State};
+use super::{Shared, State, tier::Mark};
 use crate::{
     call::{Call, TagWriter},
     downstream::Downstream,
@@ -52,12 +52,14 @@ pub(crate) fn invalidate_tags(state: &State, writer: &TagWriter, unsettled: Tick
     match writer.hashes() {
         Some([]) => {}
         Some(tags) => {
+            state.post(tags.iter().copied().chain([EVERYTHING]).map(Mark::Tag), unsettled);
             for tag in tags {
                 generations.invalidate(state.tag(*tag), unsettled);
             }
             generations.invalidate(state.tag(EVERYTHING), unsettled);
         }
         None => {
+            state.post([Mark::Service], unsettled);
             state.unsettle(unsettled);
             state.clear();
         }

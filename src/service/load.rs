@@ -3,20 +3,29 @@
 //! A load is a task of the service's: it has its own permits and the service's timeout, and goes on when the caller that
 //! started it goes away, for others wait for it too.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, Environment, Shared, State, attempt::Reply, carried::Carried, guard::BreakerGuard,
-    invalidation::EVERYTHING, pipeline, plan::Plan,
+    CallState, Environment, Shared, State,
+    attempt::Reply,
+    carried::Carried,
+    guard::BreakerGuard,
+    invalidation::EVERYTHING,
+    pipeline,
+    plan::Plan,
+    tier::{Keeping, Loaded, Mark, Wish, key_tag, through},
 };
 use crate::{
     cache::{Displaced, Entry, Flight, Joined, Partition, with_key},
-    call::{Answer, Call, CallError, Context, Origin, Reason, Sharing, TagWriter},
+    call::{Answer, Call, CallError, Context, Origin, Reason, Shared as SharedReply, Sharing, TagWriter},
     downstream::{Blame, Downstream, Failure, Reached, Stage},
     policy::freshness::{CacheSettings, Freshness, Per, Verdict},
     telemetry::Lookup,
@@ -137,11 +146,12 @@ pub(crate) fn refresh<D: Downstream, C: Call<D>>(
     if let (Some(sharing), Ok(_)) = (C::sharing(), Handle::try_current())
         && let Joined::Lead(flight) = join(service, state, &call, &key)
     {
-        start(service, state, Arc::new(call), plan, key, flight, sharing);
+        start(service, state, Arc::new(call), plan, key, flight, sharing, Wish::Newer);
     }
 }
 
-/// Loads the reply to `call`, or waits for the load that is under way.
+/// Loads the reply to `call`, or waits for the load that is under way. Where that fails, and another process has left a
+/// reply that may be served in its place, `stale` is it.
 pub(crate) async fn load<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
@@ -149,7 +159,9 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
     plan: &Plan,
     key: Box<[u8]>,
     sharing: Sharing<C::Reply>,
+    stale: &mut Option<Box<Stale>>,
 ) -> Result<Answer<C::Reply>, CallError> {
+    let looked = state.tier.is_some().then(|| key.clone());
     let coalesce = state.settings.cache.as_ref().is_some_and(|cache| cache.coalesce);
     let flight = match join(service, state, &**call, &key) {
         Joined::Follow(flight) if coalesce => {
@@ -163,39 +175,66 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
             return Ok(Answer::owned(reply.value, Origin::Fresh));
         }
         Joined::Lead(flight) => {
-            start(service, state, Arc::clone(call), plan, key, Arc::clone(&flight), sharing);
+            let wish = if plan.refresh { Wish::Own } else { Wish::Any };
+            start(service, state, Arc::clone(call), plan, key, Arc::clone(&flight), sharing, wish);
             flight
         }
     };
-    match timeout_at(plan.deadline, flight.landed()).await {
-        Ok(Ok(entry)) => {
-            Ok(Answer::shared(Arc::clone(&entry.reply), Origin::Fresh, std::time::Duration::ZERO))
+    let error = match timeout_at(plan.deadline, flight.landed()).await {
+        Ok(Ok(entry)) if entry.shared => {
+            let now = state.environment.now();
+            let origin = if entry.freshness.is_fresh(now) { Origin::Cached } else { Origin::Stale };
+            return Ok(Answer::shared(Arc::clone(&entry.reply), origin, entry.freshness.age(now)));
         }
-        Ok(Err(error)) => Err(error.clone()),
-        Err(_) => Err(state.timed_out(Stage::Coalesce, plan, None)),
+        Ok(Ok(entry)) => {
+            return Ok(Answer::shared(Arc::clone(&entry.reply), Origin::Fresh, Duration::ZERO));
+        }
+        Ok(Err(error)) => error.clone(),
+        Err(_) => state.timed_out(Stage::Coalesce, plan, None),
+    };
+    if let Some(key) = looked
+        && stale.is_none()
+        && let Some(entry) = state.environment.memory.get(&key)
+        && service.state.is_current(state, entry.tags.as_deref(), entry.loaded)
+        && !entry.freshness.useful_for(state.environment.now()).is_zero()
+    {
+        *stale = Some(Box::new(Stale { entry }));
     }
+    Err(error)
 }
 
-fn join<D: Downstream, C: Call<D>>(service: &Shared<D>, state: &CallState, call: &C, key: &[u8]) -> Joined {
+pub(super) fn join<D: Downstream, C: Call<D>>(
+    service: &Shared<D>,
+    state: &CallState,
+    call: &C,
+    key: &[u8],
+) -> Joined {
     let State { environment, flights, .. } = &*service.state;
     let began = environment.generations.now();
     let is_current = |flight: &Flight| service.state.is_current(state, flight.tags.as_deref(), flight.began);
     match flights.follow(key, is_current) {
         Some(flight) => Joined::Follow(flight),
         // The call's own code, which may call again from here: so between two locks.
-        None => flights.join(key, began, tags(service, call), is_current),
+        None => flights.join(key, began, tags(service, state, call, key), is_current),
     }
 }
 
-/// The tags of a call's reply; `None` for none.
-fn tags<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -> Option<Arc<[u64]>> {
+/// The tags of a call's reply; `None` for none. What lies in a tier too, carries its key as one, by which another process
+/// may have it forgotten.
+fn tags<D: Downstream, C: Call<D>>(
+    service: &Shared<D>,
+    state: &CallState,
+    call: &C,
+    key: &[u8],
+) -> Option<Arc<[u64]>> {
     let mut writer = TagWriter::default();
     call.tags(&mut writer);
-    match writer.hashes() {
-        Some([]) => None,
-        Some(tags) => Some(tags.iter().map(|tag| service.state.tag(*tag)).collect()),
+    let of_key = state.tier.as_ref().map(|_| key_tag(&service.state, key));
+    match (writer.hashes(), of_key) {
+        (Some([]), None) => None,
+        (Some(tags), of_key) => Some(tags.iter().map(|tag| service.state.tag(*tag)).chain(of_key).collect()),
         // Too many to keep: whatever is invalidated in this service, this is too.
-        None => Some(Arc::from([service.state.tag(EVERYTHING)])),
+        (None, of_key) => Some([service.state.tag(EVERYTHING)].into_iter().chain(of_key).collect()),
     }
 }
 
@@ -218,14 +257,20 @@ pub(crate) fn forget<D: Downstream, C: Call<D>>(service: &Shared<D>, call: &C) -
             partition,
             context,
             |key| call.cache_key(key),
-            |key| service.state.flights.outdate(key, || state.environment.memory.remove(key)),
+            |key| {
+                if let Some(tier) = &state.tier {
+                    tier.tier.post(&service.state.name, [Mark::of_key(key)], Tick::ZERO);
+                }
+                drop(service.state.flights.outdate(key, || state.environment.memory.remove(key)));
+            },
         );
         Ok(())
     })
 }
 
 /// Starts a load as a task of the service's.
-fn start<D: Downstream, C: Call<D>>(
+#[allow(clippy::too_many_arguments)] // What a load is made of, once; a struct of it would be taken apart again here.
+pub(super) fn start<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
     call: Arc<C>,
@@ -233,8 +278,8 @@ fn start<D: Downstream, C: Call<D>>(
     key: Box<[u8]>,
     flight: Arc<Flight>,
     sharing: Sharing<C::Reply>,
+    wish: Wish,
 ) {
-    state.metrics().loads.add_one();
     service.take_seat();
     let plan = plan.of_load(state, state.environment.now());
     let landing = Landing {
@@ -247,28 +292,53 @@ fn start<D: Downstream, C: Call<D>>(
     };
     state.environment.begin_call();
     let load = async move {
-        let mut carried = Carried::Shared(Arc::clone(&call));
-        let outcome = pipeline::attempts(&landing.service, &landing.state, &mut carried, &plan).await;
-        landing.land(outcome.map(|reply| {
-            let negative = call.is_negative(&reply.value);
-            landing.entry(reply, negative, sharing)
-        }));
+        match (&landing.state.tier, C::codec()) {
+            (Some(tier), Some(codec)) => {
+                // In a box, so that loads without a tier need no room for it.
+                Box::pin(through(&landing, &call, &plan, sharing, (tier, codec), wish)).await;
+            }
+            _ => landing.load(&call, &plan, sharing).await,
+        }
     };
     drop(tokio::spawn(load));
 }
 
 /// A load that is under way: it lands whatever happens, or all who wait would wait for ever.
-struct Landing<D: Downstream> {
-    service: Arc<Shared<D>>,
-    state: Arc<CallState>,
-    key: Box<[u8]>,
+pub(crate) struct Landing<D: Downstream> {
+    pub(super) service: Arc<Shared<D>>,
+    pub(super) state: Arc<CallState>,
+    pub(super) key: Box<[u8]>,
     began: Tick,
-    flight: Arc<Flight>,
+    pub(super) flight: Arc<Flight>,
     landed: AtomicBool,
 }
 
 impl<D: Downstream> Landing<D> {
-    fn entry<R>(&self, reply: Reply<R>, negative: bool, sharing: Sharing<R>) -> Entry {
+    /// Asks the downstream, and lands.
+    pub(super) async fn load<C: Call<D>>(&self, call: &Arc<C>, plan: &Plan, sharing: Sharing<C::Reply>) {
+        let (outcome, _) = self.attempt(call, plan, sharing).await;
+        self.land(outcome);
+    }
+
+    /// Asks the downstream; what came of it, and how long that took.
+    pub(super) async fn attempt<C: Call<D>>(
+        &self,
+        call: &Arc<C>,
+        plan: &Plan,
+        sharing: Sharing<C::Reply>,
+    ) -> Loaded {
+        self.state.metrics().loads.add_one();
+        let mut carried = Carried::Shared(Arc::clone(call));
+        let outcome = pipeline::attempts(&self.service, &self.state, &mut carried, plan).await;
+        let took = self.state.environment.now().since(plan.started);
+        let entry = outcome.map(|reply| {
+            let negative = call.is_negative(&reply.value);
+            self.loaded(reply, negative, sharing, took)
+        });
+        (entry, took)
+    }
+
+    fn loaded<R>(&self, reply: Reply<R>, negative: bool, sharing: Sharing<R>, took: Duration) -> Entry {
         let environment = &self.state.environment;
         let settings = self.state.settings.cache.clone().unwrap_or_default();
         let (now, random) = (environment.now(), environment.random());
@@ -276,7 +346,7 @@ impl<D: Downstream> Landing<D> {
             Freshness::negative(&settings, settings.jitter, now, random)
         } else {
             let jitter = self.state.waves().jitter(settings.jitter, settings.ttl, now);
-            Freshness::stamp(&settings, jitter, now.since(self.began), now, random)
+            Freshness::stamp(&settings, jitter, took, now, random)
         };
         Entry {
             bytes: (reply.bytes.max(size_of::<R>())) as u64,
@@ -285,10 +355,25 @@ impl<D: Downstream> Landing<D> {
             loaded: self.flight.began,
             tags: self.flight.tags.clone(),
             negative,
+            shared: false,
         }
     }
 
-    fn land(&self, outcome: Result<Entry, CallError>) {
+    /// Lands, and keeps nothing: what was loaded may be changing.
+    pub(super) fn land_unkept(&self, outcome: Result<Entry, CallError>) {
+        self.landed.store(true, Ordering::Relaxed);
+        let forget = |_: &_| self.state.environment.memory.remove(&self.key);
+        self.service.state.flights.land(&self.key, &self.flight, outcome, forget);
+    }
+
+    /// Whether an entry may be kept, for all that settings say.
+    fn fits(&self, entry: &Entry) -> bool {
+        self.state.settings.cache.as_ref().is_some_and(|settings| {
+            entry.bytes <= settings.max_entry.get() && !(entry.negative && settings.negative_ttl.is_zero())
+        })
+    }
+
+    pub(super) fn land(&self, outcome: Result<Entry, CallError>) {
         self.landed.store(true, Ordering::Relaxed);
         self.service.state.flights.land(&self.key, &self.flight, outcome, |outcome| self.store(outcome));
     }
@@ -296,14 +381,9 @@ impl<D: Downstream> Landing<D> {
     /// Keeps a load's outcome, where it may be kept.
     fn store(&self, outcome: &Result<Entry, CallError>) -> Displaced {
         let memory = &self.state.environment.memory;
-        let settings = self.state.settings.cache.as_ref();
-        let fits = |entry: &Entry, settings: &CacheSettings| {
-            entry.bytes <= settings.max_entry.get() && !(entry.negative && settings.negative_ttl.is_zero())
-        };
         match outcome {
             Ok(entry)
-                if settings.is_some_and(|settings| fits(entry, settings))
-                    && self.service.state.is_settled(entry.tags.as_deref(), self.began) =>
+                if self.fits(entry) && self.service.state.is_settled(entry.tags.as_deref(), self.began) =>
             {
                 memory.insert(&self.key, entry.clone())
             }
@@ -312,6 +392,39 @@ impl<D: Downstream> Landing<D> {
             // It was asked for, and is not there any more, or not for everybody: it does not come back as a stale reply.
             Err(error) if !error.blame().allows_fallback() => memory.remove(&self.key),
             Err(_) => Displaced::new(),
+        }
+    }
+}
+
+impl<D: Downstream> Keeping for Landing<D> {
+    fn keep_stale(&self, entry: Entry) {
+        // An invalidation that falls in between finds it outdated at the next look.
+        drop(self.state.environment.memory.insert(&self.key, entry));
+    }
+
+    fn may_keep(&self, entry: &Entry) -> bool {
+        self.fits(entry)
+    }
+
+    fn forget(&self) {
+        drop(self.state.environment.memory.remove(&self.key));
+    }
+
+    fn post(&self, mark: Mark<'_>) {
+        if let Some(tier) = &self.state.tier {
+            tier.tier.post(&self.service.state.name, [mark], Tick::ZERO);
+        }
+    }
+
+    fn entry(&self, reply: SharedReply, freshness: Freshness, bytes: usize, negative: bool) -> Entry {
+        Entry {
+            reply,
+            freshness,
+            loaded: self.flight.began,
+            tags: self.flight.tags.clone(),
+            bytes: bytes as u64,
+            negative,
+            shared: true,
         }
     }
 }

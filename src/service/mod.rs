@@ -34,6 +34,7 @@ mod shard;
 mod state;
 mod threads;
 mod throttling;
+mod tier;
 
 pub use endpoints::EndpointHealth;
 pub use func::{Func, Run};
@@ -58,4 +59,5 @@ pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
 pub(crate) use state::{CallState, State, Table};
-pub(crate) use threads::{Lanes, Place, leave_seat, place, set_shard, thread_name};
+pub(crate) use threads::{Lanes, Place, leave_seat, place, run_here, set_shard, thread_name};
+pub(crate) use tier::{Link, Tier, attend};

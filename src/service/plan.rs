@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) deadline: Instant,
     /// Whether the deadline is earlier than the settings' own timeout.
     pub(crate) hurried: bool,
+    /// Whether the caller wants the downstream's own answer, whatever is kept.
+    pub(crate) refresh: bool,
     pub(crate) priority: Priority,
     pub(crate) context: Option<Context>,
     /// What the call voids when it ends.
@@ -97,6 +99,7 @@ impl Plan {
             started,
             deadline,
             hurried,
+            refresh: options.refresh,
             priority,
             context,
             invalidation: None,
@@ -111,6 +114,7 @@ impl Plan {
             started,
             deadline: call.environment.instant(started),
             hurried: true,
+            refresh: false,
             priority: call.settings.priority,
             context: None,
             invalidation: None,
@@ -126,6 +130,7 @@ impl Plan {
             started,
             deadline: call.environment.instant(started) + timeout,
             hurried: false,
+            refresh: false,
             priority: self.priority,
             context: self.context.clone().map(Context::without_deadline),
             invalidation: None,

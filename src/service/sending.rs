@@ -225,7 +225,9 @@ where
                 return settle(shared, call, message, &plan, None, fallback, error);
             }
         };
-        if let Err(reason) = call.look(plan.priority, plan.started) {
+        // A tier may have the answer of a downstream that refuses; its breaker is asked by the load.
+        let asks_tier = key.is_some() && call.tier.is_some();
+        if !asks_tier && let Err(reason) = call.look(plan.priority, plan.started) {
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         if let Some(key) = &plan.key
@@ -273,7 +275,7 @@ where
         // What the call held is given back before its end is told.
         let fresh = {
             let key = job.key.take();
-            let work = pin!(ask(shared, &account.call, &mut job.call, &mut job.plan, key));
+            let work = pin!(ask(shared, &account.call, &mut job.call, &mut job.plan, key, &mut job.stale));
             account.watch(work).await
         };
         let (result, at) = match fresh {
@@ -302,6 +304,7 @@ async fn ask<D: Downstream, C: Call<D>>(
     call: &mut Carried<C, C::Reply>,
     plan: &mut Plan,
     key: Option<Box<[u8]>>,
+    stale: &mut Option<Box<Stale>>,
 ) -> Result<(Answer<C::Reply>, Option<Tick>), CallError> {
     plan.invalidation = call.get().and_then(|call| invalidation::of_call(shared, call));
     // Whenever the caller stops waiting, and before it hears of the end, since it may read what it wrote; a write that
@@ -310,7 +313,7 @@ async fn ask<D: Downstream, C: Call<D>>(
     if let (Some(key), Some(sharing)) = (key, C::sharing())
         && let Some(call) = call.share()
     {
-        let answer = Box::pin(load::load(shared, state, &call, plan, key, sharing)).await?;
+        let answer = Box::pin(load::load(shared, state, &call, plan, key, sharing, stale)).await?;
         return Ok((answer, None));
     }
     let reply = pipeline::attempts(shared, state, call, plan).await?;

@@ -35,6 +35,9 @@ pub struct RuntimeSettings {
     pub watchdog: Duration,
     /// Events that a slow listener may be behind. Default 1,024.
     pub event_buffer: usize,
+    /// Whose processes share what lies in a cache tier: programs that must not read each other's replies need different
+    /// ones. Default `"seawall"`.
+    pub fleet: String,
     /// Whether `faults` may be set: nowhere by default, so that a test's settings do no harm where they are not meant.
     /// Other than the rest it counts at each reload too.
     pub allow_faults: bool,
@@ -49,6 +52,7 @@ impl Default for RuntimeSettings {
             concurrent_reopens: 2,
             watchdog: Duration::from_secs(1),
             event_buffer: 1024,
+            fleet: "seawall".to_owned(),
             allow_faults: false,
         }
     }

@@ -6,7 +6,7 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -24,6 +24,7 @@ use super::{
     keyed::{KeyPolicies, Keyring},
     rate::RateGuard,
     scope::ScopePolicies,
+    tier::{CallTier, Mark, Tier},
 };
 use crate::{
     cache::{Flights, Generation},
@@ -55,6 +56,10 @@ pub(crate) struct State {
     failed_seats: AtomicUsize,
     /// Gone from the settings.
     removed: AtomicBool,
+    /// The tiers that its replies are kept in, in whatever process: who writes tells them, whether or not it reads.
+    tiers: ArcSwapOption<Vec<Arc<Tier>>>,
+    /// Itself, for those who tell it of news.
+    myself: OnceLock<Weak<State>>,
     /// The keys that it is called with, once it is.
     keys: ArcSwapOption<Keyring>,
     /// Its gate, from the first settings that have one on: what it holds is held, though settings may do without it.
@@ -97,6 +102,9 @@ pub(crate) struct CallState {
     pub(crate) by_endpoint: bool,
     /// Always the call's own: what is late for one is not for another.
     pub(crate) hedge: Option<Arc<Hedge>>,
+    /// The tier that its replies are kept in, beside the memory.
+    pub(crate) tier: Option<CallTier>,
+    has_codec: bool,
     pub(crate) environment: Arc<Environment>,
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
@@ -150,6 +158,8 @@ impl State {
             unanswered: AtomicUsize::new(0),
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
+            tiers: ArcSwapOption::empty(),
+            myself: OnceLock::new(),
             keys: ArcSwapOption::empty(),
             version: AtomicU64::new(0),
             gate,
@@ -198,7 +208,11 @@ impl State {
             ));
         }
         let settings = source(C::NAME, C::SETTINGS).map_err(|error| Reason::BadCall(error.into()))?;
-        let call = Arc::new(self.call_state(&table, C::NAME, C::SETTINGS, settings, None));
+        let has_codec = C::codec().is_some() && C::sharing().is_some();
+        let call = Arc::new(self.call_state(&table, C::NAME, (C::SETTINGS, has_codec), settings, None));
+        if let Some(CallTier { tier, .. }) = &call.tier {
+            self.also_keep_in(tier);
+        }
         let mut calls = table.calls.clone();
         calls.insert(C::identity(), Arc::clone(&call));
         self.put(Table { calls, ..table.without_calls() });
@@ -231,7 +245,10 @@ impl State {
         for (identity, known) in &old.calls {
             // The whole was judged before: a call whose settings cannot be read keeps those it has.
             let settings = source(known.name, known.derived).unwrap_or_else(|_| known.settings.clone());
-            let call = self.call_state(&table, known.name, known.derived, settings, Some((known, &old)));
+            let call = {
+                let own = (known.derived, known.has_codec);
+                self.call_state(&table, known.name, own, settings, Some((known, &old)))
+            };
             table.calls.insert(*identity, Arc::new(call));
         }
         *current = source;
@@ -252,11 +269,17 @@ impl State {
         &self,
         table: &Table,
         name: &'static str,
-        derived: &'static str,
+        (derived, has_codec): (&'static str, bool),
         settings: CallSettings,
         before: Option<(&Arc<CallState>, &Table)>,
     ) -> CallState {
         let kept = before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept));
+        let shared = settings.cache.as_ref().filter(|cache| has_codec && cache.is_on());
+        let tier = shared.and_then(|cache| cache.shared.clone()).map(|settings| {
+            let figures = before.and_then(|(before, _)| Some(Arc::clone(&before.tier.as_ref()?.figures)));
+            let tier = self.environment.tiers.of(&settings.service, &self.environment);
+            CallTier { tier, settings, figures: figures.unwrap_or_default() }
+        });
         let own = ScopePolicies::own(name, &settings, table, self, &kept, before);
         let own_breaker = match (&own.breaker, &table.shared.breaker) {
             (Some(own), Some(shared)) => !Arc::ptr_eq(own, shared),
@@ -270,6 +293,8 @@ impl State {
             name,
             own_breaker,
             hedge,
+            tier,
+            has_codec,
             derived,
             service: Arc::clone(&self.name),
             breaker: own.breaker,
@@ -308,6 +333,37 @@ impl State {
     /// The keys that it was called with, if it was.
     pub(crate) fn keyring(&self) -> Option<Arc<Keyring>> {
         self.keys.load_full()
+    }
+
+    /// Says which tiers its replies may be kept in. They tell it what becomes of them.
+    pub(crate) fn keep_in<'a>(self: &Arc<Self>, tiers: impl IntoIterator<Item = &'a str>) {
+        let _ = self.myself.set(Arc::downgrade(self));
+        let tiers: Vec<_> =
+            tiers.into_iter().map(|tier| self.environment.tiers.of(tier, &self.environment)).collect();
+        for tier in &tiers {
+            tier.used_by(self);
+            tier.want();
+        }
+        self.tiers.store((!tiers.is_empty()).then(|| Arc::new(tiers)));
+    }
+
+    /// And in this one, which only a call's own derive names.
+    fn also_keep_in(&self, tier: &Arc<Tier>) {
+        let known = self.tiers.load_full().unwrap_or_default();
+        if let Some(myself) = self.myself.get().and_then(Weak::upgrade)
+            && !known.iter().any(|known| Arc::ptr_eq(known, tier))
+        {
+            tier.used_by(&myself);
+            tier.want();
+            self.tiers.store(Some(Arc::new(known.iter().chain([tier]).cloned().collect())));
+        }
+    }
+
+    /// Has its tiers hear of what was invalidated here, and until when it may go on changing.
+    pub(crate) fn post<'a>(&self, marks: impl IntoIterator<Item = Mark<'a>> + Clone, held: Tick) {
+        if let Some(tiers) = &*self.tiers.load() {
+            tiers.iter().for_each(|tier| tier.post(&self.name, marks.clone(), held));
+        }
     }
 
     /// Voids everything of this service that is kept or being loaded.

@@ -9,6 +9,7 @@
 //! - [`RedisServer`], [`RedisSentinels`], [`RedisCluster`] real servers of Redis, alone or in sets.
 //! - [`servers`] PostgreSQL itself, on a free port.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
+//! - [`ScriptedTier`] a shared cache tier without a server, that does what its [`TierStore`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
@@ -31,6 +32,7 @@ mod scripted;
 mod server;
 pub mod servers;
 pub mod sim;
+mod tier;
 mod worker;
 
 pub use clock::virtual_time;
@@ -47,3 +49,4 @@ pub use server::{
     TlsIdentity,
 };
 pub use servers::{RedisBuilder, RedisCluster, RedisSentinels, RedisServer};
+pub use tier::{ScriptedTier, ScriptedTierSettings, TierAsked, TierFault, TierStore};

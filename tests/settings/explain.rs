@@ -49,6 +49,7 @@ fn whole_service() {
         services.users.cache.mode = "on"  # built-in default
         services.users.cache.negative_ttl = "0s"  # built-in default
         services.users.cache.per = "service"  # built-in default
+        services.users.cache.shared = false  # built-in default
         services.users.cache.stale_if_error = "5m"  # built-in default
         services.users.cache.stale_while_revalidate = "0s"  # built-in default
         services.users.cache.ttl = "5m"  # built-in default

@@ -82,7 +82,7 @@ fn setting_of_a_service_at_a_call() {
 fn unknown_key_of_the_runtime() {
     assert_snapshot!(refused("[runtime]\narbiter = 2"), @r"
         the settings have an error
-        error: unknown key `arbiter`; did you mean `arbiters`? Known here: allow_faults, arbiters, cache_max_bytes, concurrent_reopens, drain, event_buffer, watchdog
+        error: unknown key `arbiter`; did you mean `arbiters`? Known here: allow_faults, arbiters, cache_max_bytes, concurrent_reopens, drain, event_buffer, fleet, watchdog
           --> settings:2:1: runtime.arbiter
         ");
 }

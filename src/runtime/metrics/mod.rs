@@ -174,6 +174,10 @@ fn call(call: &CallState, sink: &mut impl Sink) {
     for found in Lookup::ALL {
         let labels = [service, name, ("tier", "memory"), ("result", found.word())];
         sink.rare(names::CACHE_LOOKUPS, &labels, metrics.lookups(found));
+        if let Some(tier) = &call.tier {
+            let labels = [service, name, ("tier", "shared"), ("result", found.word())];
+            sink.rare(names::CACHE_LOOKUPS, &labels, tier.figures.lookups(found));
+        }
     }
     for (source_index, source) in FALLBACK_SOURCES.into_iter().enumerate() {
         for (reason_index, reason) in FALLBACK_REASONS.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 use seawall::{
     Call, Failure,
-    call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing, TagWriter},
+    call::{Attempt, Cacheable, CallTraits, Codec, KeyWriter, Sharing, TagWriter},
 };
 
 use super::Scripted;
@@ -20,7 +20,26 @@ pub struct Echo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask(pub u64);
 
-/// A call that may be made twice, and whose reply is kept under its argument, with the tag `item:{argument}`.
+impl Echo {
+    /// How it is written for other processes.
+    pub const CODEC: Codec<Self> = Codec::new(
+        "echo",
+        1,
+        |echo, bytes| {
+            let words = [echo.id, echo.serial, echo.number.into()];
+            words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+            Ok(())
+        },
+        |bytes| {
+            let words: &[[u8; 8]; 3] = bytes.as_chunks().0.try_into()?;
+            let [id, serial, number] = words.map(u64::from_le_bytes);
+            Ok(Self { id, serial, number: number.try_into()? })
+        },
+    );
+}
+
+/// A call that may be made twice, and whose reply is kept under its argument, with the tag `item:{argument}`; in a shared
+/// tier too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lookup(pub u64);
 
@@ -51,6 +70,10 @@ impl Call<Scripted> for Lookup {
 
     fn sharing() -> Option<Sharing<Echo>> {
         Some(Sharing::new())
+    }
+
+    fn codec() -> Option<Codec<Echo>> {
+        Some(Echo::CODEC)
     }
 
     fn cache_key(&self, key: &mut KeyWriter<'_>) -> Cacheable {

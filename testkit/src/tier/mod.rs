@@ -1,0 +1,7 @@
+//! A shared cache tier without a server: in memory, in virtual time, and as bad as a test wants it.
+
+mod kind;
+mod store;
+
+pub use kind::{ScriptedTier, ScriptedTierSettings};
+pub use store::{TierAsked, TierFault, TierStore};
