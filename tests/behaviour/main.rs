@@ -34,3 +34,4 @@ mod telemetry;
 mod throttle;
 mod unknown_write;
 mod user_code;
+mod waiting;

@@ -168,6 +168,20 @@ impl Adaptive {
     }
 }
 
+impl Adaptive {
+    /// An attempt was cut off after so long, by its hedge or its caller; the limit that there is now.
+    ///
+    /// It counts if it was late by then. Were the slow ones that a hedge cuts off left out, calls would seem to take as
+    /// long as the quick ones do: whenever they are not hedged, they would be taken for overload.
+    pub fn record_cut_off(&self, took: Duration, in_flight: u32, now: Tick) -> u32 {
+        let usual = self.state.lock().usual;
+        if usual == 0.0 || took.as_secs_f64() <= usual {
+            return self.limit();
+        }
+        self.record(Sample { rtt: took, in_flight, lost: false }, now)
+    }
+}
+
 /// Where a limit goes whose calls take `1 / ratio` of what is tolerated.
 fn gradient(limit: f64, ratio: f64) -> f64 {
     let target = limit * ratio.clamp(0.5, 1.0) + limit.sqrt() / 2.0;
