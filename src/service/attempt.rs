@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
+    carried::Carried,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
     keyed::KeyHold,
     plan::Plan,
@@ -42,6 +43,7 @@ pub(super) struct Ranks {
 pub(super) struct Trial<'a> {
     pub(super) number: u32,
     pub(super) which: Try,
+    pub(super) idempotent: bool,
     /// Told the moment at which it is under way, for who wants to know.
     pub(super) begun: Option<&'a AtomicU64>,
 }
@@ -66,7 +68,7 @@ pub(crate) struct Reply<R> {
 pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &Plan,
     trial: Trial<'_>,
     now: Tick,
@@ -78,7 +80,7 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     }
     state.look(plan.priority, now)?;
 
-    let Trial { number, which, begun } = trial;
+    let Trial { number, which, idempotent, begun } = trial;
     let again = ranks.again.take();
     let counts = match (again, &state.throttle) {
         (Some(counts), _) => counts,
@@ -149,31 +151,28 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         Some(endpoint) => attempt.at(endpoint.clone()),
         None => attempt,
     };
-    let exchange = Arc::new(Exchange::new(
-        Arc::clone(call),
-        attempt,
-        Arc::clone(state),
-        hurried,
-        finishes(state.settings.on_cancel, call.traits().idempotent),
-        plan.invalidation.clone(),
-        poll_fn(|context| Poll::Ready(context.waker().clone())).await,
-    ));
+    let finishes = finishes(state.settings.on_cancel, idempotent);
+    let (of, invalidation) = (Arc::clone(state), plan.invalidation.clone());
+    let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+    let exchange = call
+        .enclose(|message| Exchange::new(message, attempt, of, hurried, finishes, invalidation, waker))
+        .ok_or_else(|| Ended::Failed(lost_call()))?;
     if let Some(faults) = &state.faults
         && again.is_none()
-        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+        && let Some(failure) = Box::pin(faults.suffer(drawn, exchange)).await
     {
         admission.finish(&Err(Some(failure.clone())));
         return Err(Ended::Failed(failure));
     }
     let (arrived, at) = match &service.rules {
-        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, &mut admission)).await,
-        None => match service.dispatch(&exchange) {
+        Some(rules) => Box::pin(mocked::<D, C>(rules, exchange, &mut admission)).await,
+        None => match service.dispatch(exchange) {
             // The attempt's own task has the timer; one here would only be registered for nothing. Whoever suffered a delay
             // may be polled by another than the one that the exchange was made in.
             Dispatch::Sent(Served::Here) if state.faults.is_none() => {
-                Waiting::anew(&exchange, &mut admission).await
+                Waiting::anew(exchange, &mut admission).await
             }
-            dispatch => Box::pin(on_shard(service, state, &exchange, &mut admission, plan, dispatch)).await?,
+            dispatch => Box::pin(on_shard(service, state, exchange, &mut admission, plan, dispatch)).await?,
         },
     };
     match arrived {
@@ -193,6 +192,10 @@ fn finishes(on_cancel: OnCancel, idempotent: bool) -> Finishes {
         (OnCancel::Auto, false) => Finishes::OnceSent,
         (OnCancel::Finish, _) => Finishes::Always,
     }
+}
+
+fn lost_call() -> Failure {
+    Failure::new(Blame::Local, "it was lost when an attempt of it panicked").reached(Reached::No)
 }
 
 /// Where the shard was there is another now: what may be made twice is made there at once.
@@ -253,10 +256,13 @@ async fn mocked<D: Downstream, C: Call<D>>(
     // A rule is the other side: whoever stops waiting for it cannot know what it did.
     exchange.attempt.mark_sent();
     let unknown = Unknown(exchange);
-    let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
-    let result = match timeout_at(exchange.deadline(), answer).await {
-        Ok(result) => super::shard::judge::<D, C>(exchange, result),
-        Err(_) => Err(exchange.timed_out()),
+    let answer = exchange.shared_call().map(|call| rules.answer::<D, C>(call, &exchange.attempt));
+    let result = match answer {
+        Some(answer) => match timeout_at(exchange.deadline(), answer).await {
+            Ok(result) => super::shard::judge::<D, C>(exchange, result),
+            Err(_) => Err(exchange.timed_out()),
+        },
+        None => Err(lost_call()),
     };
     let arrived = Arrived::Answer(result);
     unknown.ended(&arrived);

@@ -198,7 +198,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     downstream: &D,
     exchange: &Exchange<C, C::Reply>,
 ) -> Result<C::Reply, Failure> {
-    let result = exchange.call.attempt(downstream, &exchange.attempt).await;
+    let result = exchange.call().attempt(downstream, &exchange.attempt).await;
     judge::<D, C>(exchange, result)
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn judge<D: Downstream, C: Call<D>>(
     result: Result<C::Reply, Failure>,
 ) -> Result<C::Reply, Failure> {
     result
-        .and_then(|reply| exchange.call.judge(&reply).map(|()| reply))
+        .and_then(|reply| exchange.call().judge(&reply).map(|()| reply))
         .map_err(|failure| exchange.state.settings.classify.apply(failure))
 }
 

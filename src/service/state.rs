@@ -60,6 +60,7 @@ pub(crate) struct State {
     /// Its gate, from the first settings that have one on: what it holds is held, though settings may do without it.
     gate: OnceLock<Arc<Gate>>,
     table: ArcSwap<Table>,
+    version: AtomicU64,
     /// Held while the table is rebuilt, so that no two do it at once.
     source: Mutex<Arc<SettingsSource>>,
 }
@@ -100,6 +101,10 @@ pub(crate) struct CallState {
     service_metrics: Arc<ServiceMetrics>,
     kept: Arc<Kept>,
 }
+
+/// Which table of a service's it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version(u64);
 
 /// What a call keeps over reloads.
 #[derive(Default)]
@@ -146,6 +151,7 @@ impl State {
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
             keys: ArcSwapOption::empty(),
+            version: AtomicU64::new(0),
             gate,
             table: ArcSwap::from_pointee(Table {
                 settings,
@@ -159,6 +165,16 @@ impl State {
         }
     }
 
+    /// The version of the table: another one as soon as another table is there.
+    pub(crate) fn version(&self) -> Version {
+        Version(self.version.load(Ordering::Acquire))
+    }
+
+    fn put(&self, table: Table) {
+        self.table.store(Arc::new(table));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     pub(crate) fn table(&self) -> arc_swap::Guard<Arc<Table>> {
         self.table.load()
     }
@@ -168,6 +184,9 @@ impl State {
     /// # Errors
     /// If its own settings are wrong, or another type has its name.
     pub(crate) fn register<D: Downstream, C: Call<D>>(&self) -> Result<Arc<CallState>, Reason> {
+        if let Some(known) = self.table().call(C::identity()) {
+            return Ok(Arc::clone(known));
+        }
         let source = self.source.lock();
         let table = self.table.load_full();
         if let Some(known) = table.calls.get(&C::identity()) {
@@ -182,7 +201,7 @@ impl State {
         let call = Arc::new(self.call_state(&table, C::NAME, C::SETTINGS, settings, None));
         let mut calls = table.calls.clone();
         calls.insert(C::identity(), Arc::clone(&call));
-        self.table.store(Arc::new(Table { calls, ..table.without_calls() }));
+        self.put(Table { calls, ..table.without_calls() });
         Ok(call)
     }
 
@@ -221,7 +240,7 @@ impl State {
             self.keys.store(None);
             keys.retire(self.environment.now());
         }
-        self.table.store(Arc::new(table));
+        self.put(table);
     }
 
     /// The calls that are known, and what their derives say.

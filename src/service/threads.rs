@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::BuildHasherDefault,
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use actix::Addr;
 use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
 use tokio::{
@@ -28,14 +29,20 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Occupancy, Seat, state::AsIs};
+use super::{Occupancy, Seat, Shard, state::AsIs};
 use crate::downstream::Downstream;
 
 thread_local! {
-    /// Looked into three times a call, so that the standard hasher would cost it SIP.
+    /// Looked into at each attempt, so that the standard hasher would cost it SIP.
     static SEATS: RefCell<HashMap<u64, Box<dyn Entry>, BuildHasherDefault<AsIs>>> = RefCell::default();
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
     static BARE: Cell<Option<Bare>> = const { Cell::new(None) };
+}
+
+/// A seat, and the shard that sits there if it is this very thread's: found here, it costs no lock.
+struct Known<D: Downstream> {
+    seat: Arc<Seat<D>>,
+    shard: Option<Addr<Shard<D>>>,
 }
 
 /// That a runtime was found to run no local tasks on this thread. It is tried again, ever more seldom: a `LocalSet` may
@@ -55,25 +62,50 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// A seat of whatever kind.
 trait Entry {
     fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
     fn is_retired(&self) -> bool;
 }
 
-impl<D: Downstream> Entry for Arc<Seat<D>> {
+impl<D: Downstream> Entry for Known<D> {
     fn as_any(&self) -> &dyn Any {
         self
     }
 
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
     fn is_retired(&self) -> bool {
-        self.with(|occupancy| matches!(occupancy, Occupancy::Retired))
+        self.seat.with(|occupancy| matches!(occupancy, Occupancy::Retired))
     }
 }
 
 /// Lends this thread's seat at a service, if it has one.
 pub(crate) fn with_seat<D: Downstream, T>(service: u64, lend: impl FnOnce(&Arc<Seat<D>>) -> T) -> Option<T> {
-    SEATS.with_borrow(|seats| {
-        let seat = seats.get(&service)?.as_any().downcast_ref::<Arc<Seat<D>>>()?;
-        Some(lend(seat))
-    })
+    with_known(service, |known| lend(&known.seat))
+}
+
+/// Lends the shard that sits on this very thread, if there is one.
+pub(crate) fn with_shard<D: Downstream, T>(
+    service: u64,
+    lend: impl FnOnce(&Addr<Shard<D>>) -> T,
+) -> Option<T> {
+    with_known(service, |known| known.shard.as_ref().map(lend)).flatten()
+}
+
+fn with_known<D: Downstream, T>(service: u64, lend: impl FnOnce(&Known<D>) -> T) -> Option<T> {
+    SEATS.with_borrow(|seats| seats.get(&service)?.as_any().downcast_ref::<Known<D>>().map(lend))
+}
+
+/// Says who sits at this thread's seat at a service.
+pub(crate) fn set_shard<D: Downstream>(service: u64, shard: Option<Addr<Shard<D>>>) {
+    // The former one is dropped after the borrow: with the last address of a shard goes its mailbox, and what is in it. A
+    // thread that ends has no table any more.
+    let _former = SEATS.try_with(|seats| {
+        let mut seats = seats.borrow_mut();
+        let known = seats.get_mut(&service)?.as_any_mut().downcast_mut::<Known<D>>()?;
+        mem::replace(&mut known.shard, shard)
+    });
 }
 
 /// Makes `seat` this thread's at a service. Seats of services that have ended meanwhile are forgotten.
@@ -82,7 +114,7 @@ pub(crate) fn take_seat<D: Downstream>(service: u64, seat: Arc<Seat<D>>) {
         let retired: Vec<u64> =
             seats.iter().filter(|(_, seat)| seat.is_retired()).map(|(service, _)| *service).collect();
         let mut forgotten: Vec<_> = retired.iter().filter_map(|service| seats.remove(service)).collect();
-        forgotten.extend(seats.insert(service, Box::new(seat)));
+        forgotten.extend(seats.insert(service, Box::new(Known { seat, shard: None })));
         forgotten
     });
 }
@@ -246,7 +278,7 @@ impl Lanes {
             .lanes
             .iter()
             .filter_map(|lane| {
-                let Lane { system, thread, .. } = std::mem::take(&mut *lane.lock());
+                let Lane { system, thread, .. } = mem::take(&mut *lane.lock());
                 system?.stop();
                 thread
             })

@@ -6,6 +6,8 @@
 //! - [`FaultProxy`] stands before any real server and refuses, hangs, resets, delays, narrows, slices, cuts, loses or
 //!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
+//! - [`RedisServer`], [`RedisSentinels`], [`RedisCluster`] real servers of Redis, alone or in sets.
+//! - [`servers`] PostgreSQL itself, on a free port.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
@@ -27,6 +29,7 @@ mod process;
 mod proxy;
 mod scripted;
 mod server;
+pub mod servers;
 pub mod sim;
 mod worker;
 
@@ -43,3 +46,4 @@ pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
     TlsIdentity,
 };
+pub use servers::{RedisBuilder, RedisCluster, RedisSentinels, RedisServer};

@@ -89,6 +89,11 @@ impl Process {
         self.child.lock().id()
     }
 
+    /// The latest lines of its standard output, as far as they were read.
+    pub fn lines(&self) -> Vec<String> {
+        self.output.borrow().stdout.iter().cloned().collect()
+    }
+
     /// How it ended; `None` while it runs.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child.lock().try_wait().ok().flatten()

@@ -11,6 +11,7 @@ mod endpoints;
 mod explain;
 mod fallback;
 mod faults;
+mod few_shards;
 mod freshness;
 mod health;
 mod hedge;

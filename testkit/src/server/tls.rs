@@ -36,6 +36,15 @@ pub(super) struct Built {
     pub(super) acceptor: TlsAcceptor,
     pub(super) ca_pem: String,
     pub(super) client: ClientIdentity,
+    pub(crate) pem: ServerPem,
+}
+
+/// The same for a server that reads files: its certificate, its key, and the authority.
+#[derive(Debug)]
+pub(crate) struct ServerPem {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) authority: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +101,14 @@ impl TlsIdentity {
         self
     }
 
+    /// Made anew each time.
+    ///
+    /// # Panics
+    /// If ring refuses to make keys.
+    pub(crate) fn to_pem(&self) -> ServerPem {
+        self.build().unwrap_or_else(|error| panic!("no certificate: {error}")).pem
+    }
+
     pub(super) fn build(&self) -> Result<Built, Box<dyn std::error::Error>> {
         let mut authority = CertificateParams::new(Vec::<String>::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -111,6 +128,7 @@ impl TlsIdentity {
         };
         let leaf = if self.self_signed { leaf.self_signed(&key)? } else { leaf.signed_by(&key, &authority)? };
         let chain: Vec<CertificateDer<'static>> = vec![leaf.der().clone()];
+        let pem = ServerPem { certificate: leaf.pem(), key: key.serialize_pem(), authority: ca.pem() };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
 
         let client_key = KeyPair::generate()?;
@@ -134,7 +152,7 @@ impl TlsIdentity {
             config.with_no_client_auth()
         };
         let config = config.with_single_cert(chain, key)?;
-        Ok(Built { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: ca.pem(), client })
+        Ok(Built { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: ca.pem(), client, pem })
     }
 }
 
