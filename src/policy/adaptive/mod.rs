@@ -20,6 +20,9 @@
 //! thing: only one that began after the limit last shrank makes it shrink again. And how long calls take says nothing of a limit
 //! that is not used: by that it changes only while at least half of it is in flight.
 //!
+//! What its caller or a hedge cut off counts as having taken so long, if that was late: nobody knows how long it would have
+//! taken, and that it was not quick.
+//!
 //! What is started under overload takes that for normal until the load first falls; `max` bounds it until then.
 //! It costs a short lock an attempt.
 
