@@ -1,12 +1,20 @@
 //! All scenarios, by their ids.
 
 use crate::harness::Scenario;
-use crate::{cache, caller, network, process, runtime, system};
+use crate::{cache, caller, network, process, runtime, security, system};
 
 /// In the order that they are played in.
 pub(crate) fn all() -> Vec<Scenario> {
-    [network::all(), process::all(), caller::all(), runtime::all(), cache::all(), system::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        network::all(),
+        process::all(),
+        caller::all(),
+        runtime::all(),
+        cache::all(),
+        security::all(),
+        system::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -11,17 +11,12 @@ use parking_lot::Mutex;
 
 use crate::catalog;
 use crate::harness::Scenario;
+use crate::harness::again::{CHECK, DONE, PLAY};
 use crate::harness::report::Check;
 use crate::harness::settings::CANARY;
 use crate::harness::stage::Company;
 use crate::harness::times::now;
 use crate::options::{HELP, Options, Show};
-
-/// What this program is started with to play one scenario.
-pub(crate) const PLAY: &str = "play";
-/// What stands before a check on the player's output, and what after the last.
-pub(crate) const CHECK: &str = "check ";
-pub(crate) const DONE: &str = "done";
 
 /// Scenarios whose figures are no times are played beside each other.
 const BESIDE: usize = 2;

@@ -20,19 +20,20 @@ mod network;
 mod options;
 mod process;
 mod runtime;
+mod security;
 mod system;
 
 use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use harness::{Report, Stage, panics, serve};
+use harness::{Report, Stage, again, panics, serve};
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let ended = match args.next().as_deref() {
         Some(serve::WORD) => server(args.next()),
-        Some(driver::PLAY) => play(args),
+        Some(again::PLAY) => play(args),
         _ => options::parse(env::args().skip(1)).and_then(|options| driver::run(&options)),
     };
     match ended {
@@ -61,8 +62,8 @@ fn play(mut args: impl Iterator<Item = String>) -> Result<ExitCode, String> {
     let Report { checks, .. } = actix_rt::System::new().block_on(async move { (scenario.play)(stage).await });
     for check in checks {
         let line = serde_json::to_string(&check).map_err(|error| error.to_string())?;
-        println!("{}{line}", driver::CHECK);
+        println!("{}{line}", again::CHECK);
     }
-    println!("{}", driver::DONE);
+    println!("{}", again::DONE);
     Ok(ExitCode::SUCCESS)
 }

@@ -97,9 +97,12 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     if counts {
         admission.counts_as(plan.priority);
     }
+    let mut waited = false;
     if let Some(key) = &plan.key {
         let rank = &mut ranks.places[2];
-        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, rank, again.is_none(), now)).await?);
+        let hold = Box::pin(KeyHold::enter(key, state, plan, rank, again.is_none(), now)).await?;
+        waited = hold.has_waited();
+        admission.hold_key(hold);
     }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
@@ -117,7 +120,7 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         admission.hold(index, passed);
     }
     // Whoever waited has a rank.
-    let waited = ranks.places.iter().any(Option::is_some);
+    waited |= ranks.places.iter().any(Option::is_some);
     let mut now = if waited { environment.now() } else { now };
     let mut claim = match &state.rate {
         Some(rate) if again.is_none() => rate.ask(state, plan, now)?,

@@ -259,6 +259,8 @@ pub(crate) struct KeyHold {
     key: Arc<KeyPolicies>,
     permit: Option<Permit>,
     passed: Passed,
+    /// Whether it waited for a token.
+    waited: bool,
 }
 
 impl KeyHold {
@@ -273,7 +275,7 @@ impl KeyHold {
     ) -> Result<Self, Reason> {
         key.look(call, plan.priority, now)?;
         key.under_way.fetch_add(1, Ordering::AcqRel);
-        let mut hold = Self { key: Arc::clone(key), permit: None, passed: Passed::Not };
+        let mut hold = Self { key: Arc::clone(key), permit: None, passed: Passed::Not, waited: false };
         if let Some(gate) = &key.gate {
             hold.passed = gate.pass(call, plan, rank).await?;
         }
@@ -285,14 +287,21 @@ impl KeyHold {
     }
 
     /// Spends a token of the key's.
-    async fn spend(&self, call: &CallState, plan: &Plan) -> Result<(), Reason> {
-        let Some(rate) = &self.key.rate else { return Ok(()) };
+    async fn spend(&mut self, call: &CallState, plan: &Plan) -> Result<(), Reason> {
+        let key = Arc::clone(&self.key);
+        let Some(rate) = &key.rate else { return Ok(()) };
         let Some(mut claim) = rate.ask(call, plan, call.environment.now())? else { return Ok(()) };
         if claim.waits() {
+            self.waited = true;
             claim.turn(call, plan).await?;
         }
         claim.spend();
         Ok(())
+    }
+
+    /// Whether it took time to come by its token.
+    pub(crate) fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Asks the key's breaker.

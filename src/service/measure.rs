@@ -65,15 +65,16 @@ impl Measure {
         started: Tick,
         now: Tick,
     ) -> bool {
-        let lost = match outcome {
-            Ok(()) => false,
+        let rtt = now.since(started);
+        let record = |lost| self.adaptive.record(Sample { rtt, in_flight, lost }, now);
+        let limit = match outcome {
+            Ok(()) => record(false),
             Err(Some(failure)) => match (failure.blame(), failure.looked_like()) {
-                (Blame::Overload, _) | (Blame::Downstream, Symptom::Timeout(_)) => true,
+                (Blame::Overload, _) | (Blame::Downstream, Symptom::Timeout(_)) => record(true),
                 _ => return false,
             },
-            Err(None) => return false,
+            Err(None) => self.adaptive.record_cut_off(rtt, in_flight, now),
         };
-        let limit = self.adaptive.record(Sample { rtt: now.since(started), in_flight, lost }, now);
         self.tell(call, limit, now);
         self.current.swap(limit, Ordering::Relaxed) != limit
     }

@@ -39,3 +39,4 @@ mod telemetry;
 mod throttle;
 mod unknown_write;
 mod user_code;
+mod waiting;

@@ -13,7 +13,7 @@ use crate::process::{self, cargo};
 use crate::sim;
 
 /// The binaries, in the order of their running.
-const BENCHES: [&str; 4] = ["policies", "costs", "footprint", "http"];
+const BENCHES: [&str; 6] = ["policies", "costs", "footprint", "http", "postgres", "redis"];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,6 +58,13 @@ const NEEDS: &[Need] = &[
         probe: &["redis-server", "--version"],
         source: Source::Debian { packages: &["redis-server"] },
     },
+    // For the example of a kind of one's own.
+    Need {
+        name: "memcached",
+        scope: Scope::Tests,
+        probe: &["memcached", "--version"],
+        source: Source::Debian { packages: &["memcached"] },
+    },
     // Debian keeps the server out of the path, in a folder for each version.
     Need {
         name: "postgresql",

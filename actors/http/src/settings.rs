@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use awc::http::{
     Uri,
     header::{HeaderName, HeaderValue},
 };
 use seawall::{policy::MOST_ENDPOINTS, units::ByteSize};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     auth::Auth,
@@ -234,23 +234,46 @@ impl TryFrom<ByteSize> for HeaderLimit {
 }
 
 /// The version of HTTP that is spoken.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq)]
 struct Version;
 
-impl TryFrom<String> for Version {
-    type Error = String;
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(VersionVisitor)
+    }
+}
 
-    fn try_from(version: String) -> Result<Self, String> {
-        match version.as_str() {
-            "1.1" => Ok(Self),
-            "2" | "2.0" => {
-                Err("HTTP/2 is not spoken: the library under awc that would speak it has a known hole that \
-                                is not mended; write \"1.1\", or leave it out"
-                    .into())
-            }
-            other => Err(format!("\"{other:.20}\" is not spoken; write \"1.1\", or leave it out")),
+/// Takes numbers too: who writes `version = 2` is to read why not, and not that it is no text.
+struct VersionVisitor;
+
+impl de::Visitor<'_> for VersionVisitor {
+    type Value = Version;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"1.1\"")
+    }
+
+    fn visit_str<E: de::Error>(self, version: &str) -> Result<Version, E> {
+        match version {
+            "1.1" => Ok(Version),
+            "2" | "2.0" => Err(E::custom(
+                "HTTP/2 is not spoken: the library under awc that would speak it has a known hole that is not mended; \
+                 write \"1.1\", or leave it out",
+            )),
+            other => Err(E::custom(format!("\"{other:.20}\" is not spoken; write \"1.1\", or leave it out"))),
         }
+    }
+
+    fn visit_u64<E: de::Error>(self, version: u64) -> Result<Version, E> {
+        self.visit_str(&version.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, version: i64) -> Result<Version, E> {
+        self.visit_str(&version.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, version: f64) -> Result<Version, E> {
+        self.visit_str(&version.to_string())
     }
 }
 

@@ -278,12 +278,15 @@ fn what_may_be_set_is_said() {
         ("redirects = 1\nredirect_to = [\"https://a\", \"https://a:443/\"]", "is there twice"),
         ("redirects = 1\nredirect_to = [\"files\"]", "has no scheme"),
         ("version = \"2\"", "HTTP/2 is not spoken"),
+        ("version = 2", "HTTP/2 is not spoken"),
         ("version = \"3\"", "\"3\" is not spoken"),
     ] {
         let text = wrong(&format!("url = \"https://users\"\n[http]\n{settings}"));
         assert!(text.contains(part), "{settings}: {text}");
     }
-    for well in ["redirects = 5\nredirect_to = [\"https://files:8443/\"]", "version = \"1.1\""] {
+    for well in
+        ["redirects = 5\nredirect_to = [\"https://files:8443/\"]", "version = \"1.1\"", "version = 1.1"]
+    {
         let read: Result<seawall_http::HttpSettings, _> =
             toml::from_str(&format!("url = \"https://users\"\n[http]\n{well}"));
         read.unwrap();

@@ -1,6 +1,7 @@
 //! PostgreSQL downstreams for seawall, on tokio-postgres and deadpool: the kind `"postgres"`.
 //!
-//! A call is a statement with its parameters ([`Query`], [`QueryOne`], [`QueryOpt`], [`Execute`]), a [`Transaction`], or a type of your own that
+//! A call is a statement with its parameters ([`Query`], [`QueryOne`], [`QueryOpt`], [`Execute`]), a [`Transaction`], a stream
+//! ([`CopyIn`], [`CopyOut`], [`Listen`]), or a type of your own that
 //! implements [`Call`](seawall::Call) with a [`Session`]. Rows are read by serde. An error becomes a
 //! [`Failure`](seawall::Failure) that says whose fault it was and whether trying again can help:
 //!
@@ -21,7 +22,10 @@ mod session;
 mod settings;
 mod wire;
 
-pub use call::{Execute, Isolation, Query, QueryOne, QueryOpt, Transaction, Tx};
+pub use call::{
+    CopyIn, CopyOut, Execute, Isolation, Listen, Notifications, Notified, Query, QueryOne, QueryOpt,
+    Transaction, Tx,
+};
 pub use downstream::Postgres;
 pub use params::Parameter;
 pub use session::{Access, Session};

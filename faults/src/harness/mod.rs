@@ -1,6 +1,7 @@
 //! What all scenarios share: the services under test, the load on them, the truth of what reached the servers, and the
 //! rules that hold in every scenario.
 
+pub(crate) mod again;
 pub(crate) mod bed;
 pub(crate) mod calls;
 pub(crate) mod hostile;

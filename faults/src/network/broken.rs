@@ -19,7 +19,6 @@ crate::scenario!(N10, "a body that never comes", beside, hang_after_headers);
 crate::scenario!(N13, "answers that are no HTTP", beside, garbage);
 crate::scenario!(N15, "an answer that nobody asked for behind each", beside, unsolicited);
 crate::scenario!(N17, "framing that contradicts itself", beside, framing);
-crate::scenario!(N18, "redirects in circles and to others", beside, redirects);
 crate::scenario!(N20, "compressed bodies that are damaged", beside, damaged);
 
 /// How long the trickle pauses.
@@ -183,29 +182,6 @@ async fn framing(stage: Stage) -> Report {
     };
     let (mut report, outcome) = stage_it(&stage, Rules::default(), contradicting).await;
     all_bad(&mut report, &outcome);
-    report
-}
-
-async fn redirects(stage: Stage) -> Report {
-    let elsewhere = Hostile::start(|_, _| None);
-    let target = elsewhere.url();
-    let away = move |nonce: u64, request: &Request| {
-        let (status, location) = match nonce % 3 {
-            0 => (302, request.target.clone()),
-            1 => (302, format!("{target}/echo/{nonce}")),
-            _ => (307, format!("{target}/write/{nonce}")),
-        };
-        Some(
-            Script::new()
-                .write(format!("HTTP/1.1 {status} Go\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n")),
-        )
-    };
-    let (mut report, outcome) = stage_it(&stage, Rules::default(), away).await;
-    report.exactly("redirects taken for answers", outcome.answered_meanwhile(), 0);
-    report.exactly("requests at the second host", elsewhere.arrivals().len(), 0);
-    let times = |nonce: u64| outcome.arrivals.iter().filter(|arrival| arrival.nonce == nonce).count();
-    let most = outcome.faulty().map(|record| times(record.nonce)).max().unwrap_or_default();
-    report.at_most("requests of one call", most, 1);
     report
 }
 

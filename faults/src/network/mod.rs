@@ -9,6 +9,7 @@ mod headers;
 mod keep_alive;
 mod lines;
 mod nodelay;
+mod redirects;
 mod refused;
 mod retry_after;
 mod storm;
@@ -31,7 +32,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         broken::N15,
         headers::N16,
         broken::N17,
-        broken::N18,
+        redirects::N18,
         broken::N20,
         lines::N21,
         lines::N22,

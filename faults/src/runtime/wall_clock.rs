@@ -4,13 +4,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use seawall::Origin;
 use seawall::policy::breaker::State;
 
-use crate::harness::report::Check;
+use crate::harness::again::again;
 use crate::harness::times::now;
 use crate::harness::{Bed, Keyed, Manner, Report, Rules, Settings, Stage};
 
@@ -30,38 +29,22 @@ async fn play(stage: Stage) -> Report {
 
 /// Plays itself again in a process under libfaketime, and reports what that found.
 fn under_faketime(stage: &Stage) -> Report {
-    let mut report = Report::default();
     let Some(library) = library() else {
+        let mut report = Report::default();
         let advice = "install it: `cargo xtask setup`, or `apt-get install faketime`";
         report.holds("libfaketime", false, "missing", advice);
         return report;
     };
     let file = std::env::temp_dir().join(format!("seawall-faults-clock-{}", std::process::id()));
     write(&file, "+0");
-    let program = std::env::current_exe().unwrap_or_else(|error| panic!("no program to start: {error}"));
-    let mut command = Command::new(program);
-    command.args([
-        crate::driver::PLAY,
-        "R7",
-        &stage.seed.to_string(),
-        if stage.full { "full" } else { "quick" },
-    ]);
-    command.env("LD_PRELOAD", library).env(FILE, &file);
-    command
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("DONT_FAKE_MONOTONIC", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    let output = command.output();
+    let report = again("R7", stage, |command| {
+        command.env("LD_PRELOAD", library).env(FILE, &file);
+        command
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    });
     let _ = fs::remove_file(&file);
-    let output = output.unwrap_or_else(|error| panic!("it cannot be played: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let checks = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Check>(line.strip_prefix(crate::driver::CHECK)?).ok());
-    report.checks.extend(checks);
-    if !output.status.success() || report.checks.is_empty() {
-        panic!("{}", String::from_utf8_lossy(&output.stderr));
-    }
     report
 }
 

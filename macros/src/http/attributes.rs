@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use proc_macro2::Span;
 use syn::{
     DeriveInput, Ident, Lit, LitBool, LitStr, Token, Type,
@@ -10,6 +8,7 @@ use syn::{
 
 use super::{
     cache::{self, Cache},
+    duration::duration,
     template::Template,
 };
 use crate::errors::unknown;
@@ -105,9 +104,6 @@ const KNOWN: [&str; 16] = [
 ];
 const PRIORITIES: [(&str, &str); 4] =
     [("critical", "Critical"), ("normal", "Normal"), ("low", "Low"), ("background", "Background")];
-
-/// As long as settings may ask for.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// What has been read so far.
 #[derive(Default)]
@@ -242,21 +238,6 @@ fn pairs(meta: &ParseNestedMeta<'_>) -> syn::Result<Punctuated<Pair, Token![,]>>
     let content;
     syn::parenthesized!(content in meta.input);
     Punctuated::parse_terminated(&content)
-}
-
-/// The text of a duration, as settings write it.
-///
-/// # Errors
-/// For text that is none.
-pub(super) fn duration(text: &LitStr) -> syn::Result<String> {
-    let value = text.value();
-    let problem = match humantime::parse_duration(&value) {
-        Ok(duration) if duration <= LONGEST => return Ok(value),
-        Ok(_) => "longer than a year",
-        Err(_) => "no duration",
-    };
-    let message = format!("{problem}; write one with its unit: \"30s\", \"500ms\", \"1m 30s\"");
-    Err(syn::Error::new(text.span(), message))
 }
 
 fn priority(text: &LitStr) -> syn::Result<&'static str> {

@@ -1,6 +1,6 @@
 use syn::{Ident, LitInt, LitStr, Token, meta::ParseNestedMeta, punctuated::Punctuated};
 
-use super::{attributes::duration, template::Template};
+use super::{duration::duration, template::Template};
 use crate::errors::unknown;
 
 /// `cache(ttl = "5m", per = tenant, shared, tags("user:{id}"))`: settings as they stand in a call's `[cache]`, tags, and whether

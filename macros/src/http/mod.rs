@@ -5,6 +5,7 @@
 
 mod attributes;
 mod cache;
+mod duration;
 mod expand;
 mod place;
 mod reply;

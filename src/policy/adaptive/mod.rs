@@ -20,6 +20,9 @@
 //! thing: only one that began after the limit last shrank makes it shrink again. And how long calls take says nothing of a limit
 //! that is not used: by that it changes only while at least half of it is in flight.
 //!
+//! What its caller or a hedge cut off counts as having taken so long, if that was late: nobody knows how long it would have
+//! taken, and that it was not quick.
+//!
 //! What is started under overload takes that for normal until the load first falls; `max` bounds it until then.
 //! It costs a short lock an attempt.
 
@@ -165,6 +168,20 @@ impl Adaptive {
         }
         state.bound(&self.settings);
         whole(state.limit)
+    }
+}
+
+impl Adaptive {
+    /// An attempt was cut off after so long, by its hedge or its caller; the limit that there is now.
+    ///
+    /// It counts if it was late by then. Were the slow ones that a hedge cuts off left out, calls would seem to take as
+    /// long as the quick ones do: whenever they are not hedged, they would be taken for overload.
+    pub fn record_cut_off(&self, took: Duration, in_flight: u32, now: Tick) -> u32 {
+        let usual = self.state.lock().usual;
+        if usual == 0.0 || took.as_secs_f64() <= usual {
+            return self.limit();
+        }
+        self.record(Sample { rtt: took, in_flight, lost: false }, now)
     }
 }
 

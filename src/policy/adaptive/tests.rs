@@ -115,3 +115,40 @@ proptest! {
         }
     }
 }
+
+/// Of calls of which one in twenty is slow, a hedge cuts the slow ones off after 40 ms. The limit that was learned by these
+/// is not lost when there is no room for hedges, and all are seen to their end.
+#[test]
+fn what_hedges_cut_off_is_not_forgotten() {
+    let adaptive = Adaptive::new(AdaptiveSettings::default());
+    let one = |call: u64, hedged: bool| {
+        let (now, slow) = (at(call * 5), call.is_multiple_of(20));
+        let in_flight = adaptive.limit();
+        match (slow, hedged) {
+            (true, true) => adaptive.record_cut_off(Duration::from_millis(40), in_flight, now),
+            (true, false) => {
+                adaptive.record(Sample { rtt: Duration::from_millis(100), in_flight, lost: false }, now)
+            }
+            (false, _) => {
+                adaptive.record(Sample { rtt: Duration::from_millis(2), in_flight, lost: false }, now)
+            }
+        }
+    };
+    (0..4_000).for_each(|call| {
+        one(call, true);
+    });
+    (4_000..8_000).for_each(|call| {
+        one(call, false);
+    });
+    assert!(adaptive.limit() >= 3, "{}", adaptive.limit());
+}
+
+#[test]
+fn who_goes_away_early_says_nothing() {
+    let adaptive = Adaptive::new(AdaptiveSettings::default());
+    unloaded(&adaptive, 15, 0, 5);
+    let limit = adaptive.limit();
+    for call in 0..1_000 {
+        assert_eq!(adaptive.record_cut_off(Duration::from_millis(10), 20, at(6_000 + call)), limit);
+    }
+}

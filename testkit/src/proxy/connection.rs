@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::End;
-use super::handle::{Direction, Plan};
+use super::plan::{Direction, Plan};
 use super::pump::{Ended, Line, pump};
 use super::random::Random;
 use super::stats::State;

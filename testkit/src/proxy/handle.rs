@@ -4,59 +4,12 @@ use std::net::SocketAddr;
 
 use tokio::sync::watch;
 
+use super::listen::{self, BACKLOG};
+use super::plan::{Direction, Plan};
 use super::stats::State;
-use super::{Flow, FlowStats, ProxyStats, listen};
+use super::{Flow, ProxyStats};
 use crate::port::Port;
 use crate::worker::Worker;
-
-pub(super) const BACKLOG: u32 = 1024;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client to the server: requests.
-    ToServer,
-    /// From the server to the client: replies.
-    ToClient,
-}
-
-impl Direction {
-    pub(super) fn of(self, stats: &mut ProxyStats) -> &mut FlowStats {
-        match self {
-            Self::ToServer => &mut stats.to_server,
-            Self::ToClient => &mut stats.to_client,
-        }
-    }
-}
-
-/// What the proxy is to do, as its tasks see it.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) seed: u64,
-    pub(super) listening: bool,
-    /// Connections up to this number are reset.
-    pub(super) reset_up_to: u64,
-    /// Connections are reset as they come.
-    pub(super) resets_new: bool,
-    to_server: Flow,
-    to_client: Flow,
-}
-
-impl Plan {
-    pub(super) fn flow(&self, direction: Direction) -> &Flow {
-        match direction {
-            Direction::ToServer => &self.to_server,
-            Direction::ToClient => &self.to_client,
-        }
-    }
-
-    fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
-        match direction {
-            Direction::ToServer => &mut self.to_server,
-            Direction::ToClient => &mut self.to_client,
-        }
-    }
-}
 
 /// A running proxy, on a port of its own. Dropping it closes the port and every connection.
 ///

@@ -6,9 +6,11 @@ use tokio::sync::watch;
 use tokio::{task, time};
 
 use super::connection::carry;
-use super::handle::{BACKLOG, Plan};
+use super::plan::Plan;
 use super::stats::State;
 use crate::port::{Listener, Port};
+
+pub(super) const BACKLOG: u32 = 1024;
 
 /// After a failure of the system: without a pause, the loop would take a core from those who free descriptors.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -16,6 +16,7 @@ mod connection;
 mod flow;
 mod handle;
 mod listen;
+mod plan;
 mod pump;
 mod random;
 mod stats;
@@ -23,5 +24,6 @@ mod stats;
 mod tests;
 
 pub use flow::{Cut, End, Flow};
-pub use handle::{Direction, FaultProxy};
+pub use handle::FaultProxy;
+pub use plan::Direction;
 pub use stats::{FlowStats, ProxyStats};

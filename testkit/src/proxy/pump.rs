@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task;
 use tokio::time::{self, Instant};
 
-use super::handle::{Direction, Plan};
+use super::plan::{Direction, Plan};
 use super::random::Random;
 use super::stats::State;
 use super::{Cut, End, Flow, FlowStats};

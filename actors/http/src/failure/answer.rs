@@ -28,7 +28,7 @@ pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Failure {
     if status.is_redirection() {
         message += &match headers.get(LOCATION) {
             Some(location) => format!(
-                ", {}; redirects are not followed, so set `url` to where it is, or `http.redirects`",
+                ", {}; it was not followed: set `url` to where it is, or see `http.redirects`",
                 redirect::describe(location.to_str().unwrap_or_default())
             ),
             None => String::new(),

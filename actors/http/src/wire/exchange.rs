@@ -1,5 +1,4 @@
 use std::{
-    cell::{Cell, RefCell},
     mem,
     pin::Pin,
     rc::Rc,
@@ -14,11 +13,7 @@ use awc::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Sending, stream::Slot};
-
-tokio::task_local! {
-    static CURRENT: Rc<Record>;
-}
+use super::{Sending, record::Record};
 
 /// One request and its answer, as seen from the connection.
 ///
@@ -48,17 +43,6 @@ pub(crate) struct Asking {
     // Dropped in this order.
     request: Sending,
     held: Option<Use>,
-}
-
-/// What the connection notes of an exchange.
-#[derive(Default)]
-pub(super) struct Record {
-    connecting: Cell<bool>,
-    sent: Cell<bool>,
-    answered: Cell<bool>,
-    reused: Cell<bool>,
-    ended: Cell<bool>,
-    slot: RefCell<Option<Rc<Slot>>>,
 }
 
 /// Dropped when awc holds nothing of the exchange any more, except a connection in its pool.
@@ -108,7 +92,7 @@ impl Future for Asking {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { request, held } = &mut *self;
         let Some(record) = held.as_ref().map(|held| held.0.clone()) else { return Poll::Pending };
-        CURRENT.sync_scope(record, || request.as_mut().poll(cx)).map_ok(|(head, body)| Answer {
+        record.during(|| request.as_mut().poll(cx)).map_ok(|(head, body)| Answer {
             head,
             body,
             held: held.take(),
@@ -149,38 +133,6 @@ impl Answer {
 
 impl Drop for Use {
     fn drop(&mut self) {
-        if let Some(slot) = self.0.slot.take() {
-            slot.settle(&self.0);
-        }
-    }
-}
-
-impl Record {
-    /// The exchange inside which this is polled.
-    pub(super) fn current() -> Option<Rc<Self>> {
-        CURRENT.try_with(Rc::clone).ok()
-    }
-
-    /// Notes that the exchange goes over this connection from here on.
-    pub(super) fn bind(&self, slot: &Rc<Slot>, reused: bool) {
-        self.reused.set(reused);
-        self.answered.set(false);
-        self.slot.replace(Some(slot.clone()));
-    }
-
-    pub(super) fn note_connecting(&self) {
-        self.connecting.set(true);
-    }
-
-    pub(super) fn note_ended(&self) {
-        self.ended.set(true);
-    }
-
-    pub(super) fn note_sent(&self) {
-        self.sent.set(true);
-    }
-
-    pub(super) fn note_answered(&self) {
-        self.answered.set(true);
+        self.0.end();
     }
 }

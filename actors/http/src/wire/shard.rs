@@ -17,10 +17,9 @@ use tokio::{
 
 use super::{
     permits::{Exhausted, Permit, ShardSignal},
-    service::Wires,
-    spares::Spares,
+    slot::{Home, Open, Slot},
     stats::{Counter, WireStats},
-    stream::{Open, Slot},
+    wires::Wires,
 };
 
 /// How long a connection has been idle before it is watched. A server's close is then seen at once; sooner watching
@@ -43,12 +42,18 @@ pub(super) struct Shard {
     /// The longest idle one first.
     idle: RefCell<VecDeque<Rc<Slot>>>,
     /// Those that are kept warm, and how many they are.
-    spares: RefCell<Weak<Spares>>,
+    spares: RefCell<Option<Weak<dyn GivesUp>>>,
     spare: Cell<usize>,
     lacking: Notify,
     /// When the reaper wakes next, unless it is woken; `None` for not at all.
     wakes: Cell<Option<Instant>>,
     reaper: RefCell<Option<JoinHandle<()>>>,
+}
+
+/// Idle connections that lie elsewhere.
+pub(super) trait GivesUp {
+    /// Closes one; false if there is none.
+    fn close_one(&self) -> bool;
 }
 
 /// What a request waited for.
@@ -84,22 +89,6 @@ impl Shard {
         self.wires.stats()
     }
 
-    pub(super) fn opened(self: &Rc<Self>) {
-        self.stats().created.increment();
-        if self.open.replace(self.open.get() + 1) == 0 {
-            let reaper = tokio::task::spawn_local(reap(Rc::downgrade(self), self.signal.clone()));
-            self.reaper.replace(Some(reaper));
-        }
-    }
-
-    pub(super) fn closed(&self) {
-        self.stats().closed.increment();
-        self.open.set(self.open.get() - 1);
-        if self.open.get() == 0 {
-            self.stop();
-        }
-    }
-
     /// Waits for a permit, or for a connection of this thread whose request has ended.
     ///
     /// # Errors
@@ -126,8 +115,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn set_spares(&self, spares: &Rc<Spares>) {
-        self.spares.replace(Rc::downgrade(spares));
+    pub(super) fn set_spares(&self, spares: Weak<dyn GivesUp>) {
+        self.spares.replace(Some(spares));
     }
 
     pub(super) fn set_spare(&self, spare: usize) {
@@ -154,35 +143,6 @@ impl Shard {
     pub(super) fn retire(&self) {
         self.retired.set(true);
         while self.close_first(&self.stats().closed_retired) {}
-    }
-
-    /// A connection became idle: it is kept, or passed on to a request that waits, or closed if it is too old, one
-    /// too many, or wanted elsewhere.
-    pub(super) fn keep(&self, slot: Rc<Slot>) {
-        let settings = self.wires.settings();
-        if self.retired.get() {
-            return self.close(&slot, &self.stats().closed_retired);
-        }
-        let idle_since = slot.idle_since().unwrap_or_else(Instant::now);
-        if idle_since.saturating_duration_since(slot.opened()) >= settings.lifetime {
-            return self.close(&slot, &self.stats().closed_lifetime);
-        }
-        if self.pass_on(&slot) {
-            return;
-        }
-        let due = self.due(&slot);
-        self.idle.borrow_mut().push_back(slot);
-        // Counted before it is asked who waits: see `ConnectionPermits::wait`.
-        self.count();
-        if self.wires.permits().claim() {
-            self.close_first(&self.stats().closed_given_up);
-        } else {
-            self.close_surplus();
-        }
-        if !self.idle.borrow().is_empty() && self.wakes.get().is_none_or(|wakes| due < wakes) {
-            self.wakes.set(Some(due));
-            self.signal.wake.notify_one();
-        }
     }
 
     /// Closes idle connections while the process has too many and no thread more than this one. For a moment there may be
@@ -221,22 +181,6 @@ impl Shard {
         true
     }
 
-    /// A connection is no longer idle.
-    pub(super) fn forget(&self, slot: &Rc<Slot>) {
-        let mut idle = self.idle.borrow_mut();
-        // awc takes the longest idle one, so this ends at the first.
-        if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, slot)) {
-            idle.remove(at);
-        }
-        drop(idle);
-        self.count();
-    }
-
-    /// Whether an idle connection is from before the last time that idle ones were declared dead.
-    pub(super) fn distrusts(&self, slot: &Slot) -> bool {
-        slot.epoch() != self.wires.epoch()
-    }
-
     fn count(&self) {
         self.signal.set_idle(self.count_idle());
         if self.lacks_idle() {
@@ -267,7 +211,7 @@ impl Shard {
         match &first {
             Some(slot) => self.close(slot, reason),
             None => {
-                let spares = self.spares.borrow().upgrade();
+                let spares = self.spares.borrow().as_ref().and_then(Weak::upgrade);
                 if !spares.is_some_and(|spares| spares.close_one()) {
                     return false;
                 }
@@ -325,6 +269,68 @@ impl Shard {
         if let Some(reaper) = self.reaper.take() {
             reaper.abort();
         }
+    }
+}
+
+impl Home for Shard {
+    fn wires(&self) -> &Wires {
+        &self.wires
+    }
+
+    fn opened(self: Rc<Self>) {
+        self.stats().created.increment();
+        if self.open.replace(self.open.get() + 1) == 0 {
+            let reaper = tokio::task::spawn_local(reap(Rc::downgrade(&self), self.signal.clone()));
+            self.reaper.replace(Some(reaper));
+        }
+    }
+
+    fn closed(&self) {
+        self.stats().closed.increment();
+        self.open.set(self.open.get() - 1);
+        if self.open.get() == 0 {
+            self.stop();
+        }
+    }
+
+    /// A connection became idle: it is kept, or passed on to a request that waits, or closed if it is too old, one
+    /// too many, or wanted elsewhere.
+    fn keep(&self, slot: Rc<Slot>) {
+        let settings = self.wires.settings();
+        if self.retired.get() {
+            return self.close(&slot, &self.stats().closed_retired);
+        }
+        let idle_since = slot.idle_since().unwrap_or_else(Instant::now);
+        if idle_since.saturating_duration_since(slot.opened()) >= settings.lifetime {
+            return self.close(&slot, &self.stats().closed_lifetime);
+        }
+        if self.pass_on(&slot) {
+            return;
+        }
+        let due = self.due(&slot);
+        self.idle.borrow_mut().push_back(slot);
+        // Counted before it is asked who waits: see `ConnectionPermits::wait`.
+        self.count();
+        if self.wires.permits().claim() {
+            self.close_first(&self.stats().closed_given_up);
+        } else {
+            self.close_surplus();
+        }
+        if !self.idle.borrow().is_empty() && self.wakes.get().is_none_or(|wakes| due < wakes) {
+            self.wakes.set(Some(due));
+            self.signal.wake.notify_one();
+        }
+    }
+
+    /// A connection is no longer idle.
+    fn forget(&self, slot: &Rc<Slot>) {
+        let mut idle = self.idle.borrow_mut();
+        // awc takes the longest idle one, so this ends at the first.
+        if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, slot)) {
+            idle.remove(at);
+        }
+        drop(idle);
+        self.count();
     }
 }
 

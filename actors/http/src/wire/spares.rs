@@ -21,7 +21,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{shard::Shard, stream::Open};
+use super::{
+    shard::{GivesUp, Shard},
+    slot::Open,
+};
 
 /// How long is waited after a connection could not be made, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -47,7 +50,8 @@ impl Spares {
                 warmer: (shard.wires().settings().min_idle > 0).then(warm),
             }
         });
-        shard.set_spares(&spares);
+        let weak: Weak<Self> = Rc::downgrade(&spares);
+        shard.set_spares(weak);
         spares
     }
 
@@ -64,11 +68,6 @@ impl Spares {
             }
         }
         None
-    }
-
-    /// Gives one up; false if there is none.
-    pub(super) fn close_one(&self) -> bool {
-        self.pop().is_some()
     }
 
     fn pop(&self) -> Option<(Open, u64)> {
@@ -118,6 +117,12 @@ impl Spares {
     }
 }
 
+impl GivesUp for Spares {
+    fn close_one(&self) -> bool {
+        self.pop().is_some()
+    }
+}
+
 impl Drop for Spares {
     fn drop(&mut self) {
         if let Some(warmer) = &self.warmer {
@@ -137,7 +142,7 @@ async fn warm(spares: Weak<Spares>, shard: Rc<Shard>) {
                 Ok(socket) => {
                     backoff = BACKOFF.0;
                     let Some(spares) = spares.upgrade() else { return };
-                    spares.push(Open::new(socket, permit, &shard));
+                    spares.push(Open::new(socket, permit, shard.clone()));
                 }
                 Err(cause) => {
                     shard.stats().failed(&cause);

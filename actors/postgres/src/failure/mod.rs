@@ -53,6 +53,7 @@ pub(crate) fn of_dial(error: DialError, dialler: &Dialler) -> Failure {
             downstream("the server speaks no TLS, which `postgres.ssl_mode` asks for".into(), "tls")
         }
         DialError::Setup(why) => connect(Blame::Local, why, "setup"),
+        DialError::TimedOut => Failure::timeout(Stage::Connect).code("connect_timeout"),
         DialError::ReadOnly => Failure::new(Blame::Topology, "none of the servers takes writes")
             .symptom(Symptom::Connect)
             .reached(Reached::No)

@@ -12,6 +12,6 @@ mod statements;
 
 pub(crate) use connection::Prepared;
 pub(crate) use lease::Lease;
-pub(crate) use places::Places;
+pub(crate) use places::{Listening, Places};
 pub(crate) use shared::Shared;
 pub(crate) use statements::leaves;

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -15,12 +15,17 @@ use seawall::{
     call::Attempt,
     downstream::{Blame, Failure, OpenContext, PoolSettings, Reached, Stage},
 };
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
 
 use super::{Lease, Shared, manager::Manager, shared::Guard};
 use crate::{
     failure,
     settings::{Host, PostgresSettings, Reset},
+    wire::{DialError, Dialled},
 };
 
 /// One server, as one shard has it.
@@ -31,6 +36,48 @@ pub(crate) struct Place {
     /// Left alone until then, since it could not be reached: of replicas.
     shunned: Mutex<Option<Instant>>,
     steward: AbortHandle,
+    connect_timeout: Duration,
+    closing: Arc<Closing>,
+}
+
+/// Whether the pool is closed, for those that outlive it.
+#[derive(Default)]
+struct Closing {
+    closed: AtomicBool,
+    told: Notify,
+}
+
+/// Makes connections outside of the pool, as long as that is open.
+pub(crate) struct Listening {
+    pool: Pool<Manager>,
+    connect_timeout: Duration,
+    closing: Arc<Closing>,
+}
+
+impl Listening {
+    pub(crate) async fn dial(&self) -> Result<Dialled, DialError> {
+        let manager = self.pool.manager();
+        timeout(self.connect_timeout, manager.dial()).await.unwrap_or(Err(DialError::TimedOut))
+    }
+
+    pub(crate) fn failure(&self, error: DialError) -> Failure {
+        failure::of_dial(error, &self.pool.manager().shared.dialler)
+    }
+
+    /// Waits until the pool is closed.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let told = self.closing.told.notified();
+            if self.closing.closed.load(Relaxed) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    pub(crate) fn spread(&self, time: Duration) -> Duration {
+        self.pool.manager().shared.spread(time)
+    }
 }
 
 /// All servers of a service, as one shard has them.
@@ -79,6 +126,12 @@ impl Places {
         self.primary.lease(attempt).await
     }
 
+    /// For who listens: connections to the server that takes writes, outside of the pool.
+    pub(crate) fn listening(&self) -> Listening {
+        let Place { pool, connect_timeout, closing, .. } = &self.primary;
+        Listening { pool: pool.clone(), connect_timeout: *connect_timeout, closing: Arc::clone(closing) }
+    }
+
     pub(crate) fn close(&self) {
         std::iter::once(&self.primary).chain(&self.replicas).for_each(Place::close);
     }
@@ -113,6 +166,8 @@ impl Place {
             always_reset: settings.table.reset == Reset::Always,
             shunned: Mutex::new(None),
             steward: steward.abort_handle(),
+            connect_timeout: context.connect_timeout(),
+            closing: Arc::default(),
         }
     }
 
@@ -156,6 +211,8 @@ impl Place {
     fn close(&self) {
         self.steward.abort();
         self.pool.close();
+        self.closing.closed.store(true, Relaxed);
+        self.closing.told.notify_waiters();
     }
 }
 
@@ -170,7 +227,7 @@ impl Drop for Place {
 async fn steward(pool: WeakPool<Manager>, shared: Arc<Shared>, server: usize, limits: PoolSettings) {
     let pause = (limits.idle_timeout / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
     loop {
-        let wanted = tokio::time::timeout(pause, shared.wanted(server)).await.is_ok();
+        let wanted = timeout(pause, shared.wanted(server)).await.is_ok();
         let Some(pool) = pool.upgrade() else { return };
         if wanted {
             let mut given_up = false;

@@ -48,6 +48,8 @@ pub(crate) enum DialError {
     Setup(String),
     /// The server refused, or what answered is no PostgreSQL.
     Refused(tokio_postgres::Error),
+    /// Time ran out.
+    TimedOut,
     /// It takes no writes.
     ReadOnly,
     /// The last such try was refused for want of resources just now.
