@@ -5,7 +5,12 @@ use serde::Serialize;
 use super::kind::Owning;
 use crate::{
     call::Reason,
-    policy::{Mode, breaker::BreakerSnapshot, bulkhead::BulkheadSnapshot, throttle::ThrottleSnapshot},
+    policy::{
+        Mode,
+        breaker::{Breaker, BreakerSnapshot},
+        bulkhead::BulkheadSnapshot,
+        throttle::ThrottleSnapshot,
+    },
     service::{BreakerGuard, CallState, ScopePolicies},
     units::Tick,
 };
@@ -39,6 +44,8 @@ pub enum Scope {
     Endpoint(Arc<str>),
     /// Calls of this key, as far as it is shown.
     Key(Arc<str>),
+    /// Look-ups of other services, whose replies it keeps. Where it refuses them, their calls pass, and go without.
+    Tier,
 }
 
 /// What would be refused now.
@@ -142,6 +149,7 @@ impl fmt::Display for Scope {
             Self::Thread(thread) => write!(f, "thread {thread}"),
             Self::Endpoint(endpoint) => write!(f, "endpoint {endpoint}"),
             Self::Key(key) => f.write_str(key),
+            Self::Tier => f.write_str("look-ups in it as a tier"),
         }
     }
 }
@@ -179,6 +187,9 @@ pub(super) fn of(owned: &dyn Owning) -> Standing {
     }
     for guard in table.endpoints.iter().flat_map(|endpoints| endpoints.breakers()) {
         look.breaker(&Scope::Endpoint(Arc::clone(&guard.scope)), guard);
+    }
+    if let Some(tier) = state.environment.tiers.find(&state.name).filter(|tier| tier.is_wanted()) {
+        look.tier(tier.breaker());
     }
     for (guard, refusal) in state.keyring().iter().flat_map(|keys| keys.refusing(now, MOST_KEYS)) {
         look.would_refuse(
@@ -247,6 +258,17 @@ impl Look {
         });
         let refusal = guard.breaker.explain(now).map(Reason::Breaker);
         self.would_refuse(scope, mode, refusal);
+    }
+
+    fn tier(&mut self, breaker: &Breaker) {
+        let settings = breaker.settings();
+        self.standing.policies.push(PolicyState::Breaker {
+            scope: Scope::Tier,
+            mode: settings.mode,
+            error_threshold: settings.error_threshold.get(),
+            consecutive_limit: settings.consecutive_failures,
+            state: breaker.snapshot(self.now),
+        });
     }
 
     fn would_refuse(&mut self, scope: &Scope, mode: Mode, reason: Option<Reason>) {

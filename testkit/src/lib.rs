@@ -12,6 +12,7 @@
 //! - [`ScriptedTier`] a shared cache tier without a server, that does what its [`TierStore`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
 //! - [`kind_conformance`] holds a kind of downstream to what the policies rely on.
+//! - [`tier_conformance`] does so of one that keeps other services' replies.
 //! - [`virtual_time`] an hour of backoff in milliseconds, with actors.
 //! - [`sim`] a whole runtime in virtual time, under faults that a seed determines.
 //!
@@ -49,4 +50,4 @@ pub use server::{
     TlsIdentity,
 };
 pub use servers::{RedisBuilder, RedisCluster, RedisSentinels, RedisServer};
-pub use tier::{ScriptedTier, ScriptedTierSettings, TierAsked, TierFault, TierStore};
+pub use tier::{ScriptedTier, ScriptedTierSettings, TierAsked, TierFault, TierStore, tier_conformance};

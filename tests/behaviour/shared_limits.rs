@@ -1,10 +1,16 @@
 //! What lies in a tier is taken for nothing that it is not, and costs nobody more than the tier's budget.
 
 use seawall::{
-    Call, Failure, Origin,
+    Call, Downstream, Failure, Origin,
     call::{Attempt, Cacheable, CallTraits, Codec, KeyWriter, Sharing},
+    downstream::{Extensions, OpenContext, PoolSettings},
+    runtime::{PolicyState, Scope},
+    telemetry::What,
 };
-use seawall_testkit::{Ask, Change, Lookup, Reaction, Scripted, TierFault, TierStore, virtual_time};
+use seawall_testkit::{
+    Ask, Change, Lookup, Reaction, Scripted, ScriptedTier, ScriptedTierSettings, TierFault, TierStore,
+    tier_conformance, virtual_time,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -307,9 +313,14 @@ fn what_a_tier_does_is_told() {
         }
         let event = events.next().await.expect("it opened");
         assert_eq!(event.service.as_deref(), Some("tier"));
-        assert!(
-            matches!(event.what, seawall::telemetry::What::Breaker { ref scope, .. } if **scope == *"tier")
-        );
+        assert!(matches!(event.what, What::Breaker { ref scope, .. } if **scope == *"tier"));
+        let standing = one.runtime.explain("tier").expect("it is there");
+        assert!(standing.passes(), "what else it is used for goes on");
+        let open = standing.policies.iter().any(|policy| match policy {
+            PolicyState::Breaker { scope: Scope::Tier, state, .. } => state.state.word() == "open",
+            _ => false,
+        });
+        assert!(open, "{standing:?}");
         store.fault(TierFault::None);
         one.end().await;
     });
@@ -328,7 +339,7 @@ async fn a_tier_that_can_be_none_is_refused() {
     ] {
         let error = seawall::Runtime::builder()
             .kind::<Scripted>()
-            .kind::<seawall_testkit::ScriptedTier>()
+            .kind::<ScriptedTier>()
             .parse(format!(
                 "[services.tier]\nkind = \"scripted-tier\"\n[services.users]\nkind = \"scripted\"\ncache.shared = {shared}"
             ))
@@ -339,4 +350,17 @@ async fn a_tier_that_can_be_none_is_refused() {
             .to_string();
         assert!(error.contains(wanted) && error.contains("users.cache"), "{shared}: {error}");
     }
+}
+
+/// The tier that these tests stand on keeps to what it is to be.
+#[test]
+fn the_scripted_tier_is_a_tier() {
+    virtual_time(async || {
+        let store = TierStore::new();
+        let mut extensions = Extensions::default();
+        extensions.insert(store.clone());
+        let context = OpenContext::new("tier", ms(100), PoolSettings::default()).with_extensions(extensions);
+        let tier = ScriptedTier::open(&ScriptedTierSettings::default(), &context).await.expect("it opens");
+        tier_conformance(&tier, "conformance").await;
+    });
 }

@@ -13,7 +13,7 @@ use crate::process::{self, cargo};
 use crate::sim;
 
 /// The binaries, in the order of their running.
-const BENCHES: [&str; 6] = ["policies", "costs", "footprint", "http", "postgres", "redis"];
+const BENCHES: [&str; 7] = ["policies", "costs", "footprint", "http", "postgres", "redis", "tier"];
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,11 +14,14 @@ use std::{
 
 use futures_util::future::join_all;
 use seawall::{
-    Origin, Runtime, Service,
+    Downstream, Origin, Runtime, Service,
+    downstream::{OpenContext, PoolSettings},
     runtime::{SharedSnapshot, TierSnapshot},
 };
-use seawall_redis::Redis;
-use seawall_testkit::{Behaviour, Change, Lookup, Reaction, RedisCluster, RedisServer, Scripted};
+use seawall_redis::{Redis, RedisSettings};
+use seawall_testkit::{
+    Behaviour, Change, Lookup, Reaction, RedisCluster, RedisServer, Scripted, tier_conformance,
+};
 use support::run;
 use tokio::time::{Instant, sleep};
 
@@ -88,6 +91,18 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 
 fn replies() -> Behaviour {
     Behaviour::new(|_| Reaction::Reply)
+}
+
+#[test]
+fn redis_is_a_tier() {
+    run(async {
+        let server = RedisServer::start().await;
+        let settings: RedisSettings = toml::from_str(&format!("url = \"{}\"", server.url())).unwrap();
+        let context = OpenContext::new("tier", 1_000 * MS, PoolSettings::default());
+        let tier = Redis::open(&settings, &context).await.unwrap();
+        tier_conformance(&tier, "conformance").await;
+        tier.close().await;
+    });
 }
 
 /// K1: a thousand callers in each of two processes, one cold key, one load.

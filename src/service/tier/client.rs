@@ -164,7 +164,7 @@ impl Tier {
         }
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
     }
 
@@ -255,6 +255,10 @@ impl Tier {
             let what = What::Breaker { scope, shadow, transition, last_error };
             environment.events.emit(Some(&self.service), what);
         }
+    }
+
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     pub(crate) fn standing(&self, now: Tick) -> Standing {

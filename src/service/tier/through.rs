@@ -56,6 +56,9 @@ const KEEPING: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const LOOK_SELDOM: Duration = Duration::from_millis(50);
 
+/// How late a timer may be.
+const TICK: Duration = Duration::from_millis(1);
+
 /// By how much the tier's clock may round.
 const ROUNDING: Duration = Duration::from_millis(100);
 
@@ -228,10 +231,13 @@ impl<'a, R: 'static> Visit<'a, R> {
 
     /// Looks for an entry, and for leave to load one.
     async fn come(&self) -> Came {
-        let budget_ends = self.now().after(self.tier.settings.budget);
+        // A timer rings at the end of its millisecond: one less, so that the budget is not overrun.
+        let budget = self.tier.settings.budget;
+        let budget = budget.saturating_sub(TICK).max(budget / 2);
+        let budget_ends = self.now().after(budget);
         let mut known = None;
         if self.wish != Wish::Own {
-            match self.get(self.tier.settings.budget).await.map(|found| self.read(found)) {
+            match self.get(budget).await.map(|found| self.read(found)) {
                 Ok(Read::Good(entry)) => return Came::With(entry),
                 Ok(Read::Nothing) => self.tier.figures.looked_up(Lookup::Miss),
                 Ok(Read::Useless(begins)) => {
@@ -247,7 +253,7 @@ impl<'a, R: 'static> Visit<'a, R> {
         let waits_until = self.now().after(self.lease);
         let (mut pause, mut useless, mut waited) = (LOOK_AGAIN, 0, false);
         loop {
-            let budget = if waited { self.tier.settings.budget } else { budget_ends.since(self.now()) };
+            let budget = if waited { budget } else { budget_ends.since(self.now()) };
             let stamp = self.state.environment.stamp();
             let held = match self.lease(stamp, known.clone(), budget).await {
                 Err(silent) => {
