@@ -128,3 +128,38 @@ fn the_names_of_spans_and_log_lines_are_pinned() {
     so many endpoints are ejected that all are used: message service ejected endpoints
     ");
 }
+
+/// Of unanswered calls one a second has a line, and none is left out of the count.
+#[test]
+fn the_last_unanswered_calls_are_told_too() {
+    let listener = Listener::default();
+    let told = listener.clone();
+    virtual_time(async move || {
+        let _listening = tracing::subscriber::set_default(listener);
+        let down = Failure::new(Blame::Downstream, "the connection broke");
+        let behaviour = Behaviour::new(move |_| Reaction::Fail(down.clone()));
+        let runtime = Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour)
+            .parse("[services.users]\nkind = \"scripted\"\nretry = false\nbreaker = false")
+            .expect("TOML")
+            .current_thread()
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let rest =
+            || told.events.lock().iter().filter(|line| line.starts_with("unanswered calls failed")).count();
+        (0..3).for_each(|id| users.do_send(Ask(id)));
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert_eq!(rest(), 0);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(rest(), 1, "once its second is over, though nothing else fails");
+        (0..3).for_each(|id| users.do_send(Ask(id)));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        runtime.drain().await;
+        assert_eq!(rest(), 2, "or when the runtime ends before");
+        tokio::time::sleep(Duration::from_millis(2000)).await;
+        assert_eq!(rest(), 2, "each once");
+    });
+}

@@ -209,6 +209,23 @@ impl Layers {
         self.tree.merged.contains_key(name)
     }
 
+    /// What all services of a kind inherit: the kind's defaults, `[defaults]` and `[kinds.K]`, which alone is its own.
+    ///
+    /// # Errors
+    /// If the kind's defaults are no TOML.
+    pub fn kind(&self, kind: &str, kind_defaults: &str) -> Result<Scope, ConfigErrors> {
+        let at = ["kinds", kind];
+        let mut errors = ConfigErrors::new();
+        let defaults =
+            text::parse_own(kind_defaults, &format!("defaults of kind {kind}"), &key_of(&at), &mut errors);
+        let cascade = vec![
+            Part { table: Table::Text(Arc::new(defaults)), own: false },
+            Part { own: false, ..written(&["defaults"]) },
+            written(&at),
+        ];
+        errors.or(Scope::new(key_of(&at), Arc::clone(&self.tree), cascade))
+    }
+
     /// A service's settings: the kind's defaults, `[defaults]`, `[kinds.K]`, its own, and overrides.
     ///
     /// # Errors

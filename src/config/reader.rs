@@ -30,11 +30,19 @@ pub struct Reader<'a> {
     errors: &'a mut ConfigErrors,
     merged: Map<String, Value>,
     known: BTreeSet<&'static str>,
+    /// Whether others may add what is missing.
+    partial: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(scope: &'a Scope, errors: &'a mut ConfigErrors) -> Self {
-        Self { scope, errors, merged: scope.merged(), known: BTreeSet::new() }
+        Self { scope, errors, merged: scope.merged(), known: BTreeSet::new(), partial: false }
+    }
+
+    /// Reads what is only a part: what is missing is no error, since others may add it.
+    #[must_use]
+    pub fn partial(self) -> Self {
+        Self { partial: true, ..self }
     }
 
     /// Reads one struct.
@@ -62,7 +70,7 @@ impl<'a> Reader<'a> {
             if let Some(name) = missing {
                 let missing = [path.as_slice(), &[Step::Key(name.to_owned())]].concat();
                 // What was dropped for being wrong is not missing.
-                if !dropped.contains(&missing) {
+                if !self.partial && !dropped.contains(&missing) {
                     let Mark { origin, key } = match path::deepest(&table, &path).and_then(Mark::of) {
                         Some(Mark { origin, key }) => Mark { origin, key: join(&key, name) },
                         None => self.scope.place_for(&missing),

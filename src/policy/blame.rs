@@ -3,10 +3,14 @@
 //! | blame | breaker | retry | stale, fallback | endpoint |
 //! |---|---|---|---|---|
 //! | Downstream | failure | idempotent, or never reached it | yes | failure |
-//! | Overload | neither; feeds the limit | after what it asked, within the budget | yes | sheds load |
+//! | Overload | neither; feeds the limit | after what it asked: idempotent, or never reached it | yes | sheds load |
 //! | Caller | neither; the probe's slot goes back | never | never: a deleted user does not come back | success |
 //! | Local | neither | never reached it | yes | neither |
 //! | Topology | neither, unless it lasts | at once, elsewhere | yes | changed |
+//!
+//! "Never reached it" is what is known of no byte that was written, and of a refusal before any work: a kind says so of
+//! what its protocol means by it (a 429, "too many connections"). What merely looks like overload may have been worked on,
+//! and a write is not made twice for it.
 //!
 //! Topology lasts when for ten seconds ([`LONGEST_MOVE`](super::breaker::LONGEST_MOVE)) nothing came back but that: it is a
 //! failure then.
@@ -35,7 +39,7 @@ pub enum Blame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reached {
-    /// No byte of it was written.
+    /// No byte of it was written, or the other side refused it before any work.
     No,
     /// It may have, and it may have been worked on.
     Maybe,
@@ -113,12 +117,10 @@ impl Blame {
     pub fn retrying(self, idempotent: bool, reached: Reached) -> Retrying {
         match self {
             Self::Caller => Retrying::Never,
-            // It refused the work, and says so.
-            Self::Overload => Retrying::Later,
-            Self::Downstream if idempotent || reached == Reached::No => Retrying::Later,
+            Self::Downstream | Self::Overload if idempotent || reached == Reached::No => Retrying::Later,
             Self::Local if reached == Reached::No => Retrying::Later,
             Self::Topology if idempotent || reached == Reached::No => Retrying::AtOnce,
-            Self::Downstream | Self::Local | Self::Topology => Retrying::Never,
+            Self::Downstream | Self::Overload | Self::Local | Self::Topology => Retrying::Never,
         }
     }
 }
@@ -134,7 +136,7 @@ mod tests {
         let rows = [
             // Blame, verdict, fallback; retried if idempotent and it reached No, Maybe, Yes; and if not idempotent.
             (Blame::Downstream, Verdict::Failure, true, [Later, Later, Later], [Later, Never, Never]),
-            (Blame::Overload, Verdict::Neutral, true, [Later, Later, Later], [Later, Later, Later]),
+            (Blame::Overload, Verdict::Neutral, true, [Later, Later, Later], [Later, Never, Never]),
             (Blame::Caller, Verdict::Neutral, false, [Never, Never, Never], [Never, Never, Never]),
             (Blame::Local, Verdict::Neutral, true, [Later, Never, Never], [Later, Never, Never]),
             (Blame::Topology, Verdict::Moved, true, [AtOnce, AtOnce, AtOnce], [AtOnce, Never, Never]),

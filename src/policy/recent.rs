@@ -121,4 +121,23 @@ mod tests {
         recent.record(Duration::from_secs(1), at(5_000));
         assert_eq!(recent.read(at(20_000)).count(), 1, "who comes a round too late does not count");
     }
+
+    /// Two who begin a new half at once: one of theirs may be lost, and nothing old is left.
+    #[test]
+    fn threads_that_begin_a_new_half_leave_nothing_of_the_old_one() {
+        let recent = Recent::new(Duration::from_secs(2));
+        for second in (1_u64..2_000).step_by(2) {
+            let (now, start) = (Tick::from_nanos(second * 1_000_000_000), std::sync::Barrier::new(2));
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        start.wait();
+                        recent.record(Duration::from_millis(1), now);
+                    });
+                }
+            });
+            let count = recent.read(now).count();
+            assert!((1..=2).contains(&count), "{count} in second {second}");
+        }
+    }
 }

@@ -32,10 +32,12 @@ pub(super) fn whole(
     let telemetry = telemetry(layers, &mut errors);
     let known = || kinds.keys().copied();
     for kind in layers.kinds() {
-        if !kinds.contains_key(kind.as_str()) {
-            layers.error(&mut errors, &["kinds", &kind], unknown("kind", &kind, known()));
+        match kinds.get(kind.as_str()) {
+            Some(kind) => kind.judge_section(layers, &mut errors),
+            None => layers.error(&mut errors, &["kinds", &kind], unknown("kind", &kind, known())),
         }
     }
+    defaults(layers, &mut errors);
     let names = loader.registry.names();
     let mut judged = Vec::new();
     for name in layers.services() {
@@ -80,6 +82,16 @@ fn telemetry(layers: &Layers, errors: &mut ConfigErrors) -> TelemetrySettings {
     settings
 }
 
+/// What is wrong with `[defaults]` is told although no service inherits it. Which keys a kind has of its own, its services
+/// know: others are not judged here.
+fn defaults(layers: &Layers, errors: &mut ConfigErrors) {
+    let scope = layers.section("defaults");
+    let mut reader = scope.reader(errors).partial();
+    let service = reader.read::<ServiceSettings>();
+    let calls = reader.read::<CallSettings>();
+    sense::inherited(service.as_ref(), calls.as_ref(), layers, &scope, errors);
+}
+
 fn section<T: Default + DeserializeOwned>(scope: &Scope, errors: &mut ConfigErrors) -> T {
     let mut reader = scope.reader(errors);
     let settings = reader.read().unwrap_or_default();
@@ -117,11 +129,5 @@ fn without_kind(layers: &Layers, name: &str, errors: &mut ConfigErrors) {
     // A kind that is no text was complained about.
     let service = layers.kind_of(name).and_then(|_| reader.read::<ServiceSettings>());
     let defaults = reader.read::<CallSettings>();
-    if let Some(service_settings) = &service {
-        sense::service(service_settings, &scope, errors);
-    }
-    if let Some(defaults) = &defaults {
-        sense::call(defaults, &scope, errors);
-        sense::faults(defaults, layers, &scope, errors);
-    }
+    sense::inherited(service.as_ref(), defaults.as_ref(), layers, &scope, errors);
 }

@@ -54,6 +54,9 @@ pub(super) trait Kind: Send + Sync {
         errors: &mut ConfigErrors,
     ) -> Option<Settings>;
 
+    /// Judges what the kind's section, `[kinds.K]`, says for all services of it, be there any or not.
+    fn judge_section(&self, layers: &Layers, errors: &mut ConfigErrors);
+
     /// Makes a service.
     fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning>;
 }
@@ -252,6 +255,18 @@ impl<D: Downstream> Kind for KindOf<D> {
             OpenContext::new(name, service.connect_timeout, service.pool.clone()).with_extensions(extensions);
         let (name, own) = (name.into(), Box::new(own));
         Some(Settings { name, service, defaults, calls, source, scope, context, own })
+    }
+
+    fn judge_section(&self, layers: &Layers, errors: &mut ConfigErrors) {
+        // Where the defaults that a kind brings are no TOML, its services say so.
+        let Ok(scope) = layers.kind(D::KIND, D::DEFAULTS) else { return };
+        let mut reader = scope.reader(errors).partial();
+        let service = reader.read::<ServiceSettings>();
+        let calls = reader.read::<CallSettings>();
+        reader.read::<D::Settings>();
+        // Of what is a service's own, `shape` says that it is.
+        reader.finish(&["calls"]);
+        sense::inherited(service.as_ref(), calls.as_ref(), layers, &scope, errors);
     }
 
     fn create(&self, environment: &Arc<Environment>, settings: Settings) -> Arc<dyn Owning> {
@@ -492,7 +507,10 @@ impl<D: Downstream> Supervised for One<D> {
                 Ok(Err(_)) => Some(Failure::new(Blame::Downstream, "its shard died while it was checked")),
                 Err(_) => Some(Failure::timeout(Stage::Attempt)),
             };
-            if failure.is_some() && !awake(&seat) {
+            // Nor does one who was asked in the midst of leaving.
+            let replaced =
+                || seat.with(|occupancy| !matches!(occupancy, Occupancy::Open(current) if *current == shard));
+            if failure.is_some() && (!awake(&seat) || replaced()) {
                 return;
             }
             if failure.is_none() {

@@ -23,6 +23,23 @@ pub(super) const MOST_CONNECTIONS: usize = 1 << 20;
 /// The most hedges that one call may have under way.
 const MOST_HEDGES: u32 = 10;
 
+/// Whether what services inherit makes sense as it is: one that adds nothing has it so.
+pub(super) fn inherited(
+    settings: Option<&ServiceSettings>,
+    calls: Option<&CallSettings>,
+    layers: &Layers,
+    scope: &Scope,
+    errors: &mut ConfigErrors,
+) {
+    if let Some(settings) = settings {
+        service(settings, scope, errors);
+    }
+    if let Some(calls) = calls {
+        call(calls, scope, errors);
+        faults(calls, layers, scope, errors);
+    }
+}
+
 /// What a service's settings must not say.
 pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut ConfigErrors) {
     let pool = &settings.pool;
@@ -42,15 +59,18 @@ pub(super) fn service(settings: &ServiceSettings, scope: &Scope, errors: &mut Co
             format!("{} connections are more than the {MOST_CONNECTIONS} a pool may have", pool.max);
         scope.error(errors, "pool.max", message);
     }
-    if pool.min_idle > pool.max {
-        scope.error_among(
-            errors,
-            &["pool.min_idle", "pool.max"],
-            format!(
-                "pool.min_idle = {} idle connections are more than pool.max = {} allows",
-                pool.min_idle, pool.max
-            ),
-        );
+    for (name, most) in [("pool.max", pool.max), ("pool.max_idle", pool.max_idle)] {
+        if pool.min_idle > most {
+            scope.error_among(
+                errors,
+                &["pool.min_idle", name],
+                format!(
+                    "pool.min_idle = {} idle connections are more than {name} = {most} allows",
+                    pool.min_idle
+                ),
+            );
+            break;
+        }
     }
     if pool.connect_concurrency == 0 {
         scope.error(

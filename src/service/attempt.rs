@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     CallState, OnCancel, Shared,
     admission::Admission,
+    carried::Carried,
     exchange::{Arrived, Exchange, Finishes, Waiting, ran_out},
     keyed::KeyHold,
     plan::Plan,
@@ -27,13 +29,21 @@ use crate::{
     units::Tick,
 };
 
-/// A call's place among its equals at each of its gates and at its key's, which count by themselves.
-pub(super) type Ranks = [Option<u64>; 3];
+/// What a call keeps from one attempt to the next.
+#[derive(Default)]
+pub(super) struct Ranks {
+    /// Its place among its equals at each of its gates and at its key's, which count by themselves.
+    places: [Option<u64>; 3],
+    /// Set where the last attempt was lost before it began: it has asked the throttle, which is told of it or not, spent its
+    /// tokens and suffered its faults, and the next is the same again.
+    again: Option<bool>,
+}
 
 /// Which attempt of its call one is.
 pub(super) struct Trial<'a> {
     pub(super) number: u32,
     pub(super) which: Try,
+    pub(super) idempotent: bool,
     /// Told the moment at which it is under way, for who wants to know.
     pub(super) begun: Option<&'a AtomicU64>,
 }
@@ -58,7 +68,7 @@ pub(crate) struct Reply<R> {
 pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &Plan,
     trial: Trial<'_>,
     now: Tick,
@@ -70,15 +80,17 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
     }
     state.look(plan.priority, now)?;
 
-    let Trial { number, which, begun } = trial;
-    let counts = match &state.throttle {
-        Some(throttle) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
-        None => false,
+    let Trial { number, which, idempotent, begun } = trial;
+    let again = ranks.again.take();
+    let counts = match (again, &state.throttle) {
+        (Some(counts), _) => counts,
+        (None, Some(throttle)) => state.throttle(throttle, plan.priority, now).map_err(Ended::Refused)?,
+        (None, None) => false,
     };
 
     let drawn = match &state.faults {
-        Some(faults) => faults.draw(state, plan.priority)?,
-        None => None,
+        Some(faults) if again.is_none() => faults.draw(state, plan.priority)?,
+        _ => None,
     };
 
     let mut admission = Admission::new(state, which, now);
@@ -86,12 +98,13 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         admission.counts_as(plan.priority);
     }
     if let Some(key) = &plan.key {
-        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, &mut ranks[2], now)).await?);
+        let rank = &mut ranks.places[2];
+        admission.hold_key(Box::pin(KeyHold::enter(key, state, plan, rank, again.is_none(), now)).await?);
     }
     // The call's own gate first: who waits there must not hold a place of the whole service's.
     for (index, gate) in state.gates.iter().enumerate().rev() {
         let Some(gate) = gate else { continue };
-        let rank = &mut ranks[index];
+        let rank = &mut ranks.places[index];
         // Whoever must wait does so in a future of its own, which those who need not do not carry along.
         let passed = match rank {
             None => gate.pass_at_once(),
@@ -104,11 +117,11 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         admission.hold(index, passed);
     }
     // Whoever waited has a rank.
-    let waited = ranks.iter().any(Option::is_some);
+    let waited = ranks.places.iter().any(Option::is_some);
     let mut now = if waited { environment.now() } else { now };
     let mut claim = match &state.rate {
-        Some(rate) => rate.ask(state, plan, now)?,
-        None => None,
+        Some(rate) if again.is_none() => rate.ask(state, plan, now)?,
+        _ => None,
     };
     if let Some(claim) = &mut claim
         && claim.waits()
@@ -135,36 +148,37 @@ pub(super) async fn attempt<D: Downstream, C: Call<D>>(
         Some(endpoint) => attempt.at(endpoint.clone()),
         None => attempt,
     };
-    let exchange = Arc::new(Exchange::new(
-        Arc::clone(call),
-        attempt,
-        Arc::clone(state),
-        hurried,
-        finishes(state.settings.on_cancel, call.traits().idempotent),
-        plan.invalidation.clone(),
-        poll_fn(|context| Poll::Ready(context.waker().clone())).await,
-    ));
+    let finishes = finishes(state.settings.on_cancel, idempotent);
+    let (of, invalidation) = (Arc::clone(state), plan.invalidation.clone());
+    let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+    let exchange = call
+        .enclose(|message| Exchange::new(message, attempt, of, hurried, finishes, invalidation, waker))
+        .ok_or_else(|| Ended::Failed(lost_call()))?;
     if let Some(faults) = &state.faults
-        && let Some(failure) = Box::pin(faults.suffer(drawn, &exchange)).await
+        && again.is_none()
+        && let Some(failure) = Box::pin(faults.suffer(drawn, exchange)).await
     {
         admission.finish(&Err(Some(failure.clone())));
         return Err(Ended::Failed(failure));
     }
     let (arrived, at) = match &service.rules {
-        Some(rules) => Box::pin(mocked::<D, C>(rules, &exchange, &mut admission)).await,
-        None => match service.dispatch(&exchange) {
+        Some(rules) => Box::pin(mocked::<D, C>(rules, exchange, &mut admission)).await,
+        None => match service.dispatch(exchange) {
             // The attempt's own task has the timer; one here would only be registered for nothing. Whoever suffered a delay
             // may be polled by another than the one that the exchange was made in.
             Dispatch::Sent(Served::Here) if state.faults.is_none() => {
-                Waiting::anew(&exchange, &mut admission).await
+                Waiting::anew(exchange, &mut admission).await
             }
-            dispatch => Box::pin(on_shard(service, state, &exchange, &mut admission, plan, dispatch)).await?,
+            dispatch => Box::pin(on_shard(service, state, exchange, &mut admission, plan, dispatch)).await?,
         },
     };
     match arrived {
         Arrived::Answer(Ok(value)) => Ok(Reply { value, bytes: exchange.attempt.reply_bytes(), at }),
         Arrived::Answer(Err(failure)) => Err(Ended::Failed(failure)),
-        Arrived::NeverStarted => Err(Ended::NeverStarted),
+        Arrived::NeverStarted => {
+            ranks.again = Some(counts);
+            Err(Ended::NeverStarted)
+        }
         Arrived::Lost => Err(Ended::Failed(lost(exchange.attempt.is_sent()))),
     }
 }
@@ -175,6 +189,10 @@ fn finishes(on_cancel: OnCancel, idempotent: bool) -> Finishes {
         (OnCancel::Auto, false) => Finishes::OnceSent,
         (OnCancel::Finish, _) => Finishes::Always,
     }
+}
+
+fn lost_call() -> Failure {
+    Failure::new(Blame::Local, "it was lost when an attempt of it panicked").reached(Reached::No)
 }
 
 /// Where the shard was there is another now: what may be made twice is made there at once.
@@ -232,14 +250,39 @@ async fn mocked<D: Downstream, C: Call<D>>(
     exchange: &Arc<Exchange<C, C::Reply>>,
     admission: &mut Admission<'_>,
 ) -> (Arrived<C::Reply>, Tick) {
-    let answer = rules.answer::<D, C>(&exchange.call, &exchange.attempt);
-    let result = match timeout_at(exchange.deadline(), answer).await {
-        Ok(result) => super::shard::judge::<D, C>(exchange, result),
-        Err(_) => Err(exchange.timed_out()),
+    // A rule is the other side: whoever stops waiting for it cannot know what it did.
+    exchange.attempt.mark_sent();
+    let unknown = Unknown(exchange);
+    let answer = exchange.shared_call().map(|call| rules.answer::<D, C>(call, &exchange.attempt));
+    let result = match answer {
+        Some(answer) => match timeout_at(exchange.deadline(), answer).await {
+            Ok(result) => super::shard::judge::<D, C>(exchange, result),
+            Err(_) => Err(exchange.timed_out()),
+        },
+        None => Err(lost_call()),
     };
     let arrived = Arrived::Answer(result);
+    unknown.ended(&arrived);
     let at = admission.finish(&arrived.outcome());
     (arrived, at)
+}
+
+/// An attempt of which nobody knows yet what it did.
+struct Unknown<'a, C, R>(&'a Exchange<C, R>);
+
+impl<C, R> Unknown<'_, C, R> {
+    fn ended(self, arrived: &Arrived<R>) {
+        if self.0.is_unknown(arrived) {
+            self.0.unsettle();
+        }
+        mem::forget(self);
+    }
+}
+
+impl<C, R> Drop for Unknown<'_, C, R> {
+    fn drop(&mut self) {
+        self.0.unsettle();
+    }
 }
 
 impl From<Reason> for Ended {

@@ -7,7 +7,7 @@
 //! machine that says so, and when the next probe is due another.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Endpoints {
     balance: BalanceSettings,
     all: Box<[Endpoint]>,
     outliers: Option<Sentry>,
+    /// Those that a reload put in their place: attempts that began before are told to them.
+    successor: OnceLock<Arc<Endpoints>>,
 }
 
 /// One of them.
@@ -150,7 +152,16 @@ impl Endpoints {
                 });
             Endpoint { address, health, breaker }
         });
-        Some(Arc::new(Self { balance: rules.balance.clone(), all: all.collect(), outliers }))
+        let all = all.collect();
+        Some(Arc::new(Self { balance: rules.balance.clone(), all, outliers, successor: OnceLock::new() }))
+    }
+
+    /// From now on these are in force: what attempts under way find out, they are told.
+    pub(crate) fn succeeded_by(self: &Arc<Self>, successor: &Arc<Self>) {
+        if !Arc::ptr_eq(self, successor) {
+            // There is one reload at a time, and none of what was replaced.
+            let _ = self.successor.set(Arc::clone(successor));
+        }
     }
 
     fn is_of(&self, addresses: &[EndpointAddress], rules: EndpointRules<'_>) -> bool {
@@ -175,10 +186,10 @@ impl Endpoints {
 
     /// Whether an attempt could be made now, as far as the endpoints' own breakers go. Takes no permit.
     pub(crate) fn look(&self, call: &CallState, priority: Priority, now: Tick) -> Result<(), Reason> {
-        if self.open(now) == EndpointSet::first(self.all.len()) {
-            return Err(self.refuse(call, priority, None, now));
+        match self.refusal(now) {
+            Some(refusal) => Err(self.refuse(call, priority, Some(refusal), now)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Those whose own breakers refuse.
@@ -190,14 +201,23 @@ impl Endpoints {
             .only_if(|index| self.all[index].breaker.as_ref().is_some_and(|breaker| breaker.refuses(now)))
     }
 
+    /// When the first of the breakers admits again, where all refuse now.
+    pub(crate) fn refusal(&self, now: Tick) -> Option<Rejected> {
+        if self.open(now) != EndpointSet::first(self.all.len()) {
+            return None;
+        }
+        self.soonest(now)
+    }
+
+    /// The refusal of the breaker that admits again the soonest.
+    fn soonest(&self, now: Tick) -> Option<Rejected> {
+        self.breakers().map(|guard| guard.breaker.refusal(now)).min_by_key(|refusal| refusal.retry_after)
+    }
+
     /// All breakers refuse: the rejection is `refusal`, or else of the one that is due the soonest.
     #[cold]
     fn refuse(&self, call: &CallState, priority: Priority, refusal: Option<Rejected>, now: Tick) -> Reason {
-        let soonest = || {
-            let refusals = self.breakers().map(|breaker| breaker.breaker.refusal(now));
-            refusals.min_by_key(|refusal| refusal.retry_after)
-        };
-        let reason = refusal.or_else(soonest).map_or(Reason::NotRunning, Reason::Breaker);
+        let reason = refusal.or_else(|| self.soonest(now)).map_or(Reason::NotRunning, Reason::Breaker);
         call.refused(reason, priority)
     }
 
@@ -359,7 +379,11 @@ impl Chosen {
                 Err(Some(failure)) => failure.blame().breaker_verdict(),
                 Err(None) => Verdict::Neutral,
             };
-            breaker.record(call, permit, verdict, elapsed, now, failure);
+            if breaker.record(call, permit, verdict, elapsed, now, failure)
+                && endpoints.refusal(now).is_some()
+            {
+                call.gates.iter().flatten().for_each(|gate| gate.flush_of_endpoints());
+            }
         }
         let verdict = match outcome {
             Ok(()) => EndpointVerdict::Success,
@@ -398,20 +422,35 @@ impl Chosen {
             }
         };
         self.sentence(call, verdict, now);
-        verdict != Verdict::Failure || !endpoints.leaves_alone(self.index)
+        let alone = self.now_in_force().is_some_and(|(endpoints, index, _)| endpoints.leaves_alone(index));
+        verdict != Verdict::Failure || !alone
+    }
+
+    /// The same endpoint by the rules that are in force now. A probe is none for those that came after it: it is due
+    /// again there. `None` where it is gone.
+    fn now_in_force(&self) -> Option<(&Arc<Endpoints>, usize, bool)> {
+        let mut current = &self.endpoints;
+        while let Some(successor) = current.successor.get() {
+            current = successor;
+        }
+        if Arc::ptr_eq(current, &self.endpoints) {
+            return Some((current, self.index, self.probe));
+        }
+        Some((current, current.place(self.address())?, false))
     }
 
     /// Tells the outlier detection of the outcome.
     fn sentence(&self, call: &CallState, verdict: Verdict, now: Tick) {
-        let Some(sentry) = &self.endpoints.outliers else { return };
-        if verdict == Verdict::Neutral && !self.probe {
+        let Some((endpoints, index, probe)) = self.now_in_force() else { return };
+        let Some(sentry) = &endpoints.outliers else { return };
+        if verdict == Verdict::Neutral && !probe {
             return;
         }
-        let (all, ejected) = (EndpointSet::first(self.endpoints.all.len()), self.endpoints.ejected());
-        let was_panic = self.endpoints.balance.is_panic(all, ejected);
-        let change = sentry.with(|outliers| outliers.record(self.index, verdict, self.probe, now));
+        let (all, ejected) = (EndpointSet::first(endpoints.all.len()), endpoints.ejected());
+        let was_panic = endpoints.balance.is_panic(all, ejected);
+        let change = sentry.with(|outliers| outliers.record(index, verdict, probe, now));
         if let Some(change) = change {
-            self.endpoints.tell(self.index, change, was_panic, call, now);
+            endpoints.tell(index, change, was_panic, call, now);
         }
     }
 }

@@ -10,7 +10,10 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -21,6 +24,7 @@ use tracing::Span;
 use super::{
     CallState,
     admission::{Admission, Held},
+    carried::Message,
     environment::UnderWay,
     invalidation::Invalidation,
 };
@@ -33,7 +37,7 @@ use crate::{
 
 /// One attempt at a call `C` that gives an `R`.
 pub(crate) struct Exchange<C, R> {
-    pub(crate) call: Arc<C>,
+    pub(super) message: Message<C, R>,
     pub(crate) attempt: Attempt,
     pub(crate) state: Arc<CallState>,
     /// Whether the deadline is earlier than the service's own timeout would have it: running out then says nothing
@@ -46,6 +50,8 @@ pub(crate) struct Exchange<C, R> {
     /// Its span, if anybody listens.
     pub(crate) span: Span,
     slot: Mutex<Slot<R>>,
+    /// Whether the caller went away and nobody takes its place: for the shard, which would lock the slot for it.
+    gone: AtomicBool,
 }
 
 /// Whether an attempt goes on without its caller.
@@ -63,8 +69,7 @@ struct Slot<R> {
 }
 
 enum Progress<R> {
-    Queued,
-    Running,
+    Sent,
     Done(Arrived<R>),
     Taken,
 }
@@ -95,7 +100,7 @@ pub(crate) enum Arrived<R> {
 
 impl<C, R> Exchange<C, R> {
     pub(crate) fn new(
-        call: Arc<C>,
+        message: Message<C, R>,
         attempt: Attempt,
         state: Arc<CallState>,
         hurried: bool,
@@ -103,9 +108,19 @@ impl<C, R> Exchange<C, R> {
         invalidation: Option<Arc<Invalidation>>,
         waker: Waker,
     ) -> Self {
-        let slot = Slot { progress: Progress::Queued, caller: Caller::Waits(Some(waker)), worker: None };
+        let slot = Slot { progress: Progress::Sent, caller: Caller::Waits(Some(waker)), worker: None };
         let span = spans::of_attempt(attempt.service(), attempt.call(), attempt.number());
-        Self { call, attempt, state, hurried, finishes, invalidation, span, slot: Mutex::new(slot) }
+        Self {
+            message,
+            attempt,
+            state,
+            hurried,
+            finishes,
+            invalidation,
+            span,
+            slot: Mutex::new(slot),
+            gone: AtomicBool::new(false),
+        }
     }
 
     /// When the attempt is given up.
@@ -131,20 +146,19 @@ impl<C, R> Exchange<C, R> {
     }
 
     /// Whether an attempt that ended so may yet change what it was to change.
-    fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
+    pub(super) fn is_unknown(&self, arrived: &Arrived<R>) -> bool {
         match arrived {
             Arrived::Answer(Ok(_)) | Arrived::NeverStarted => false,
-            // Who refuses, or finds fault, has not done it.
+            // Who finds fault has not done it.
             Arrived::Answer(Err(failure)) => {
-                failure.has_reached() == Reached::Maybe
-                    && !matches!(failure.blame(), Blame::Caller | Blame::Overload)
+                failure.has_reached() == Reached::Maybe && failure.blame() != Blame::Caller
             }
             Arrived::Lost => self.attempt.is_sent(),
         }
     }
 
     /// What it changes may yet be changed.
-    fn unsettle(&self) {
+    pub(super) fn unsettle(&self) {
         if let Some(invalidation) = &self.invalidation {
             invalidation.unsettle(self.state.settings.timeout);
         }
@@ -157,8 +171,8 @@ impl<C, R> Exchange<C, R> {
             match mem::replace(&mut slot.progress, Progress::Taken) {
                 // It came, and nobody took it.
                 Progress::Done(arrived) => (None, Some(arrived)),
-                Progress::Running if !self.ends_with_caller() => {
-                    slot.progress = Progress::Running;
+                Progress::Sent if !self.ends_with_caller() => {
+                    slot.progress = Progress::Sent;
                     slot.caller = Caller::Left(Testament {
                         held: admission.leave(),
                         _under_way: UnderWay::new(&self.state.environment),
@@ -168,6 +182,7 @@ impl<C, R> Exchange<C, R> {
                 progress => {
                     slot.progress = progress;
                     slot.caller = Caller::Gone;
+                    self.gone.store(true, Ordering::Release);
                     (slot.worker.take(), None)
                 }
             }
@@ -203,12 +218,20 @@ impl<R> Arrived<R> {
 /// The shard's end of an exchange: answers exactly once, by itself when it is dropped.
 pub(crate) struct Order<C, R> {
     exchange: Arc<Exchange<C, R>>,
-    answered: bool,
+    stage: Progressed,
+}
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progressed {
+    Queued,
+    Begun,
+    Answered,
 }
 
 impl<C, R> Order<C, R> {
     pub(crate) fn new(exchange: &Arc<Exchange<C, R>>) -> Self {
-        Self { exchange: Arc::clone(exchange), answered: false }
+        Self { exchange: Arc::clone(exchange), stage: Progressed::Queued }
     }
 
     pub(crate) fn exchange(&self) -> &Exchange<C, R> {
@@ -217,17 +240,14 @@ impl<C, R> Order<C, R> {
 
     /// Starts the attempt; `None` if nobody waits for it any more.
     pub(crate) fn begin(mut self) -> Option<Self> {
-        let mut slot = self.exchange.slot.lock();
-        let gone = matches!(slot.caller, Caller::Gone);
-        slot.progress = if gone { Progress::Taken } else { Progress::Running };
-        drop(slot);
-        self.answered = gone;
+        let gone = self.exchange.gone.load(Ordering::Acquire);
+        self.stage = if gone { Progressed::Answered } else { Progressed::Begun };
         (!gone).then_some(self)
     }
 
     /// Ends the attempt.
     pub(crate) fn answer(mut self, result: Result<R, Failure>) {
-        self.answered = true;
+        self.stage = Progressed::Answered;
         let Exchange { span, .. } = &*self.exchange;
         if let Err(failure) = &result {
             span.record("error.type", failure.get_code().unwrap_or(failure.looked_like().word()));
@@ -238,9 +258,10 @@ impl<C, R> Order<C, R> {
 
 impl<C, R> Drop for Order<C, R> {
     fn drop(&mut self) {
-        if !self.answered {
-            let queued = matches!(self.exchange.slot.lock().progress, Progress::Queued);
-            self.exchange.arrive(if queued { Arrived::NeverStarted } else { Arrived::Lost });
+        match self.stage {
+            Progressed::Queued => self.exchange.arrive(Arrived::NeverStarted),
+            Progressed::Begun => self.exchange.arrive(Arrived::Lost),
+            Progressed::Answered => {}
         }
     }
 }

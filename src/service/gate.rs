@@ -26,8 +26,8 @@ pub(crate) struct Gate {
     /// Whether it is not asked at all.
     off: AtomicBool,
     saturated: AtomicBool,
-    /// Whether saturation is told at all.
-    tells: bool,
+    /// Whose it is; `None` where nobody is told what becomes of it.
+    scope: Option<Arc<str>>,
     /// When saturation was last told.
     told: AtomicU64,
 }
@@ -64,6 +64,8 @@ struct Waiter {
     signal: oneshot::Sender<Signal>,
     /// Whose opening sends it away.
     breaker: Option<Arc<BreakerGuard>>,
+    /// Whether that of all endpoints does.
+    by_endpoint: bool,
 }
 
 impl Waiter {
@@ -88,29 +90,34 @@ enum Signal {
 impl Gate {
     /// One of so many that nobody wants to hear of each.
     pub(crate) fn unheard(settings: &BulkheadSettings) -> Self {
-        Self { tells: false, ..Self::new(settings) }
+        Self::of(None, settings)
     }
 
-    pub(crate) fn new(settings: &BulkheadSettings) -> Self {
-        let in_force = InForce::new(settings, None);
+    /// The one of `scope`: a service's, or a call's.
+    pub(crate) fn new(scope: &str, settings: &BulkheadSettings) -> Self {
+        Self::of(Some(scope.into()), settings)
+    }
+
+    fn of(scope: Option<Arc<str>>, settings: &BulkheadSettings) -> Self {
+        let in_force = InForce::new(settings, None, &scope);
         Self {
             bulkhead: Bulkhead::new(in_force.max_in_flight(), settings.max_queue, settings.codel),
             measures: AtomicBool::new(in_force.measures()),
             in_force: arc_swap::ArcSwap::from_pointee(in_force),
             off: AtomicBool::new(settings.mode == Mode::Off),
             saturated: AtomicBool::new(false),
-            tells: true,
+            scope,
             told: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn reload(&self, settings: &BulkheadSettings, now: Tick) {
         let before = self.in_force.load_full();
-        let in_force = InForce::new(settings, before.measure.as_ref());
+        let in_force = InForce::new(settings, before.measure.as_ref(), &self.scope);
         self.measures.store(in_force.measures(), Ordering::Relaxed);
         self.off.store(settings.mode == Mode::Off, Ordering::Relaxed);
-        let max_in_flight = in_force.max_in_flight();
         self.in_force.store(Arc::new(in_force));
+        let max_in_flight = || self.in_force.load().max_in_flight();
         self.bulkhead.set_limits(max_in_flight, settings.max_queue, settings.codel);
         self.offer(now);
         if before.settings.mode == Mode::Enforce && settings.mode != Mode::Enforce {
@@ -164,7 +171,8 @@ impl Gate {
             let came = environment.now();
             let deadline = environment.tick(plan.deadline).min(came.after(queue_timeout));
             waits = Some((ear, came, deadline));
-            Wait { waiter: Waiter { signal, breaker: call.breaker.clone() }, came, deadline }
+            let waiter = Waiter { signal, breaker: call.breaker.clone(), by_endpoint: call.by_endpoint };
+            Wait { waiter, came, deadline }
         });
         match entry {
             Entry::Admitted => {
@@ -263,6 +271,11 @@ impl Gate {
         self.send_away(|waiter| waiter.breaker.as_ref().is_some_and(|its| Arc::ptr_eq(its, breaker)));
     }
 
+    /// Sends away all whom the breakers of the endpoints would refuse, which are all open.
+    pub(crate) fn flush_of_endpoints(&self) {
+        self.send_away(|waiter| waiter.by_endpoint);
+    }
+
     fn send_away(&self, meant: impl Fn(&Waiter) -> bool) {
         for waiter in self.bulkhead.flush(meant) {
             waiter.tell(Signal::Flushed);
@@ -302,7 +315,7 @@ impl Gate {
 
     #[cold]
     fn is_full(&self, call: &CallState) {
-        if self.tells && !self.saturated.swap(true, Ordering::Relaxed) {
+        if self.scope.is_some() && !self.saturated.swap(true, Ordering::Relaxed) {
             let now = call.environment.now().as_nanos();
             // At most one a second, however often it goes to and fro.
             let told = self.told.load(Ordering::Relaxed);
@@ -324,12 +337,12 @@ impl Gate {
 
 impl InForce {
     /// What `settings` make of what was measured `before`.
-    fn new(settings: &BulkheadSettings, before: Option<&Arc<Measure>>) -> Self {
-        let kept = before.filter(|before| settings.adaptive.as_ref() == Some(before.settings()));
-        let measure = match (kept, &settings.adaptive) {
-            (Some(kept), _) => Some(Arc::clone(kept)),
-            (None, adaptive) => adaptive.clone().map(|adaptive| Arc::new(Measure::new(adaptive))),
-        };
+    fn new(settings: &BulkheadSettings, before: Option<&Arc<Measure>>, scope: &Option<Arc<str>>) -> Self {
+        let measure = settings.adaptive.clone().map(|adaptive| match before {
+            Some(before) if *before.settings() == adaptive => Arc::clone(before),
+            Some(before) => Arc::new(before.by(adaptive)),
+            None => Arc::new(Measure::new(adaptive, scope.clone())),
+        });
         Self { settings: settings.clone(), measure }
     }
 
@@ -405,13 +418,13 @@ impl Place<'_> {
         }
     }
 
-    /// Why nobody is to wait any more: the breaker opened, or the runtime ends.
+    /// Why nobody is to wait any more: the breaker opened, or those of all endpoints, or the runtime ends.
     fn flushed(&self) -> Reason {
         let now = self.call.environment.now();
-        match self.call.breaker.as_ref().map(|breaker| breaker.breaker.look(now)) {
-            Some(Err(open)) => Reason::Breaker(open),
-            _ => Reason::Draining,
-        }
+        let breaker = self.call.breaker.as_ref().and_then(|breaker| breaker.breaker.look(now).err());
+        let endpoints = self.call.endpoints.as_ref().filter(|_| self.call.by_endpoint);
+        let open = breaker.or_else(|| endpoints?.refusal(now));
+        open.map_or(Reason::Draining, Reason::Breaker)
     }
 }
 
@@ -429,14 +442,15 @@ mod tests {
 
     /// A gate with one in flight, and one who waits.
     fn gate() -> (Gate, Ticket, oneshot::Receiver<Signal>) {
-        let gate = Gate::new(&BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
+        let gate =
+            Gate::new("service", &BulkheadSettings { max_in_flight: 1, ..BulkheadSettings::default() });
         let mut ear = None;
         let mut enter = || {
             let came = Tick::ZERO;
             let wait = || {
                 let (signal, told) = oneshot::channel();
                 ear = Some(told);
-                let waiter = Waiter { signal, breaker: None };
+                let waiter = Waiter { signal, breaker: None, by_endpoint: false };
                 Wait { waiter, came, deadline: Tick::from_nanos(u64::MAX) }
             };
             gate.bulkhead.enter(1, None, || 0, wait)

@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 
 use super::{
     Forced, Rules, Seat, Sending, State,
-    exchange::Exchange,
+    exchange::{Exchange, Order},
     invalidation,
     keyed::KeyPolicies,
     load,
-    seat::{Dispatch, Occupancy, Request},
+    seat::{Dispatch, Occupancy, Request, Served, Shut},
     threads::{self, Place},
 };
 use crate::{
@@ -45,6 +45,7 @@ struct Seats<D: Downstream> {
     /// Seats on the runtime's own threads, by lane.
     on_lanes: Vec<Mutex<Weak<Seat<D>>>>,
     all: Mutex<Vec<Weak<Seat<D>>>>,
+    shut: Shut,
 }
 
 /// What a pool is opened with; swapped by a reload.
@@ -67,6 +68,7 @@ impl<D: Downstream> Service<D> {
             keep,
             on_lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             all: Mutex::default(),
+            shut: Shut::default(),
         };
         Self { shared: Arc::new(Shared { state, rules: None, shards: Some(shards) }) }
     }
@@ -204,14 +206,13 @@ impl<D: Downstream> Shared<D> {
 
     /// Sends an attempt to the shard that serves this thread.
     pub(crate) fn dispatch<C: Call<D>>(&self, exchange: &Arc<Exchange<C, C::Reply>>) -> Dispatch {
-        let now = || self.state.environment.now();
-        let sent = threads::with_seat::<D, _>(self.state.id, |seat| match seat.lane {
-            None => Some(seat.dispatch(exchange, now)),
-            Some(_) => None,
-        });
+        let sent = threads::with_shard::<D, _>(self.state.id, |shard| shard.do_send(Order::new(exchange)));
         match sent {
-            Some(Some(dispatch)) => dispatch,
-            _ => self.seat().map_or(Dispatch::Vacant, |seat| seat.dispatch(exchange, now)),
+            Some(()) => Dispatch::Sent(Served::Here),
+            None => {
+                let now = || self.state.environment.now();
+                self.seat().map_or(Dispatch::Vacant, |seat| seat.dispatch(exchange, now))
+            }
         }
     }
 
@@ -226,6 +227,9 @@ impl<D: Downstream> Shared<D> {
 
     /// Why no attempt could be sent from this thread now, if so.
     pub(crate) fn refusal(&self, now: Tick) -> Option<Reason> {
+        if self.shards.as_ref().is_none_or(|shards| shards.shut.is_none()) {
+            return None;
+        }
         threads::with_seat::<D, _>(self.state.id, |seat| seat.refusal(now)).flatten()
     }
 
@@ -267,7 +271,7 @@ impl<D: Downstream> Shared<D> {
         let id = self.state.id;
         let seat = threads::with_seat::<D, _>(id, Arc::clone).filter(|seat| seat.lane.is_none());
         let seat = seat.unwrap_or_else(|| {
-            let seat = self.add(Seat::new(threads::thread_name(), None));
+            let seat = self.add(threads::thread_name(), None);
             threads::take_seat(id, Arc::clone(&seat));
             seat
         });
@@ -306,13 +310,14 @@ impl<D: Downstream> Shared<D> {
         if let Some(seat) = on_lane.upgrade() {
             return Some(seat);
         }
-        let seat = self.add(Seat::new(self.state.environment.lanes.name(lane), Some(lane)));
+        let seat = self.add(self.state.environment.lanes.name(lane), Some(lane));
         *on_lane = Arc::downgrade(&seat);
         Some(seat)
     }
 
-    fn add(&self, seat: Seat<D>) -> Arc<Seat<D>> {
-        let seat = Arc::new(seat);
+    fn add(&self, thread: Arc<str>, lane: Option<usize>) -> Arc<Seat<D>> {
+        let shut = self.shards.as_ref().map(|shards| shards.shut.clone()).unwrap_or_default();
+        let seat = Arc::new(Seat::new(thread, lane, shut));
         if let Some(shards) = &self.shards {
             let mut all = shards.all.lock();
             all.retain(|seat| seat.strong_count() > 0);

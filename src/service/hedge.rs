@@ -29,6 +29,7 @@ use tokio::time::sleep_until;
 use super::{
     CallState, Shared,
     attempt::{Ended, Ranks, Reply, Trial, attempt},
+    carried::Carried,
     plan::Plan,
 };
 use crate::{
@@ -47,22 +48,23 @@ enum Next<R> {
     Due,
 }
 
-/// Makes the first try, which begins at `now`, and hedges it. `sent` counts the hedges.
+/// Makes the first try of a call that may be made twice, which begins at `now`, and hedges it. `sent` counts the hedges.
 pub(super) async fn race<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &Plan,
     now: Tick,
     ranks: &mut Ranks,
     sent: &mut u32,
 ) -> Result<Reply<C::Reply>, Ended> {
     let environment = &state.environment;
+    let shared = call.share();
     let begun = AtomicU64::new(0);
-    let first = Trial { number: 1, which: Try::First, begun: Some(&begun) };
+    let first = Trial { number: 1, which: Try::First, idempotent: true, begun: Some(&begun) };
     let mut first = pin!(attempt(service, state, call, plan, first, now, ranks));
     let measured = state.hedge.as_ref().and_then(|hedge| Some((hedge.attempts(), hedge.delay(now)?)));
-    let Some((most, delay)) = measured else { return first.await };
+    let (Some((most, delay)), Some(shared)) = (measured, shared) else { return first.await };
     let mut timer = pin!(sleep_until(environment.instant(now.after(delay))));
     // A delay that outlasts the call's time registers no timer.
     let mut hedging = environment.instant(now.after(delay)) < plan.deadline;
@@ -111,9 +113,10 @@ pub(super) async fn race<D: Downstream, C: Call<D>>(
                 } else if state.may_hedge(now) {
                     *sent += 1;
                     spans::note("seawall.attempts", 1 + *sent);
-                    let trial = Trial { number: 1 + *sent, which: Try::Hedge, begun: None };
+                    let trial = Trial { number: 1 + *sent, which: Try::Hedge, idempotent: true, begun: None };
+                    let mut call = Carried::Shared(Arc::clone(&shared));
                     hedges.push(Box::pin(async move {
-                        attempt(service, state, call, plan, trial, now, &mut Ranks::default()).await
+                        attempt(service, state, &mut call, plan, trial, now, &mut Ranks::default()).await
                     }));
                     now.after(delay)
                 } else {

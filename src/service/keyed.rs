@@ -162,6 +162,14 @@ impl Keyring {
         }
     }
 
+    /// Turns the limits of all keys off for good: whoever waits at them goes on.
+    pub(crate) fn retire(&self, now: Tick) {
+        for key in self.keys.all() {
+            key.gate.iter().for_each(|gate| gate.retire(now));
+            key.rate.iter().for_each(|rate| rate.retire(now));
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> KeysSnapshot {
         self.keys.snapshot()
     }
@@ -254,12 +262,13 @@ pub(crate) struct KeyHold {
 }
 
 impl KeyHold {
-    /// Looks at the key's breaker, and waits for a place of the key's, and for a token.
+    /// Looks at the key's breaker, and waits for a place of the key's, and if it `spends` one for a token.
     pub(crate) async fn enter(
         key: &Arc<KeyPolicies>,
         call: &CallState,
         plan: &Plan,
         rank: &mut Option<u64>,
+        spends: bool,
         now: Tick,
     ) -> Result<Self, Reason> {
         key.look(call, plan.priority, now)?;
@@ -268,7 +277,7 @@ impl KeyHold {
         if let Some(gate) = &key.gate {
             hold.passed = gate.pass(call, plan, rank).await?;
         }
-        if let Err(reason) = hold.spend(call, plan).await {
+        if spends && let Err(reason) = hold.spend(call, plan).await {
             hold.settle(call, &Err(None), Verdict::Neutral, None, call.environment.now());
             return Err(reason);
         }

@@ -11,8 +11,8 @@ use std::sync::{
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
-    CallState, Environment, Shared, State, attempt::Reply, guard::BreakerGuard, invalidation::EVERYTHING,
-    pipeline, plan::Plan,
+    CallState, Environment, Shared, State, attempt::Reply, carried::Carried, guard::BreakerGuard,
+    invalidation::EVERYTHING, pipeline, plan::Plan,
 };
 use crate::{
     cache::{Displaced, Entry, Flight, Joined, Partition, with_key},
@@ -158,7 +158,8 @@ pub(crate) async fn load<D: Downstream, C: Call<D>>(
         }
         Joined::Follow(_) => {
             // Somebody loads it, and the settings want every caller to ask by himself.
-            let reply = pipeline::attempts(service, state, call, plan).await?;
+            let mut call = Carried::Shared(Arc::clone(call));
+            let reply = pipeline::attempts(service, state, &mut call, plan).await?;
             return Ok(Answer::owned(reply.value, Origin::Fresh));
         }
         Joined::Lead(flight) => {
@@ -246,7 +247,8 @@ fn start<D: Downstream, C: Call<D>>(
     };
     state.environment.begin_call();
     let load = async move {
-        let outcome = pipeline::attempts(&landing.service, &landing.state, &call, &plan).await;
+        let mut carried = Carried::Shared(Arc::clone(&call));
+        let outcome = pipeline::attempts(&landing.service, &landing.state, &mut carried, &plan).await;
         landing.land(outcome.map(|reply| {
             let negative = call.is_negative(&reply.value);
             landing.entry(reply, negative, sharing)

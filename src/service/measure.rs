@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
 
 use super::CallState;
 use crate::{
@@ -15,17 +18,31 @@ pub(crate) struct Measure {
     told: AtomicU32,
     told_at: AtomicU64,
     current: AtomicU32,
+    /// Whose limit it is; `None` where nobody is told.
+    scope: Option<Arc<str>>,
 }
 
 /// A change is told once in this time: a limit that is measured moves all the time.
 const SILENCE_NANOS: u64 = 1_000_000_000;
 
 impl Measure {
-    pub(crate) fn new(settings: AdaptiveSettings) -> Self {
+    pub(crate) fn new(settings: AdaptiveSettings, scope: Option<Arc<str>>) -> Self {
         let adaptive = Adaptive::new(settings);
         let limit = adaptive.limit();
         let (told, current) = (AtomicU32::new(limit), AtomicU32::new(limit));
-        Self { adaptive, told, told_at: AtomicU64::new(0), current }
+        Self { adaptive, told, told_at: AtomicU64::new(0), current, scope }
+    }
+
+    /// The same by other settings.
+    pub(crate) fn by(&self, settings: AdaptiveSettings) -> Self {
+        let adaptive = self.adaptive.by(settings);
+        Self {
+            told: AtomicU32::new(self.told.load(Ordering::Relaxed)),
+            told_at: AtomicU64::new(self.told_at.load(Ordering::Relaxed)),
+            current: AtomicU32::new(adaptive.limit()),
+            adaptive,
+            scope: self.scope.clone(),
+        }
     }
 
     pub(crate) fn settings(&self) -> &AdaptiveSettings {
@@ -62,6 +79,7 @@ impl Measure {
     }
 
     fn tell(&self, call: &CallState, limit: u32, now: Tick) {
+        let Some(scope) = &self.scope else { return };
         let told = self.told.load(Ordering::Relaxed);
         let at = self.told_at.load(Ordering::Relaxed);
         if limit == told || (at != 0 && now.as_nanos().saturating_sub(at) < SILENCE_NANOS) {
@@ -72,7 +90,8 @@ impl Measure {
             self.told_at.compare_exchange(at, now.as_nanos().max(1), Ordering::Relaxed, Ordering::Relaxed);
         if swapped.is_ok() {
             self.told.store(limit, Ordering::Relaxed);
-            call.environment.events.emit(Some(&call.service), What::LimitChanged { from: told, to: limit });
+            let what = What::LimitChanged { scope: Arc::clone(scope), from: told, to: limit };
+            call.environment.events.emit(Some(&call.service), what);
         }
     }
 }

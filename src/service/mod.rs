@@ -6,6 +6,8 @@
 
 mod admission;
 mod attempt;
+mod calls;
+mod carried;
 mod endpoints;
 mod environment;
 mod exchange;
@@ -56,4 +58,4 @@ pub(crate) use seat::{Closed, Occupancy, Request, Seat};
 pub(crate) use settings::SettingsSource;
 pub(crate) use shard::{Check, Shard, Vitals, panic_text};
 pub(crate) use state::{CallState, State, Table};
-pub(crate) use threads::{Lanes, Place, leave_seat, place, thread_name};
+pub(crate) use threads::{Lanes, Place, leave_seat, place, set_shard, thread_name};

@@ -27,6 +27,7 @@ use tokio::time::{sleep, sleep_until};
 use super::{
     CallState, Environment, Shared,
     attempt::{Ended, Ranks, Reply, Trial, attempt},
+    carried::Carried,
     hedge,
     plan::Plan,
 };
@@ -47,10 +48,14 @@ const RESEND_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
     service: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &Plan,
 ) -> Result<Reply<C::Reply>, CallError> {
-    let idempotent = call.traits().idempotent;
+    let idempotent = call.get().is_some_and(|call| call.traits().idempotent);
+    if service.rules.is_some() {
+        // A mock's rule may keep it.
+        call.share();
+    }
     let retried = plan.context.as_ref().is_some_and(Context::is_retried);
     let environment = &state.environment;
     if let Some(budget) = &state.budget {
@@ -67,7 +72,7 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
             Box::pin(race).await
         } else {
             let which = if number > 1 { Try::Retry } else { Try::First };
-            let trial = Trial { number: number + hedges, which, begun: None };
+            let trial = Trial { number: number + hedges, which, idempotent, begun: None };
             attempt(service, state, call, plan, trial, begins, &mut ranks).await
         };
         let failure = match ended {

@@ -1,8 +1,9 @@
-use std::{ops::Deref, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use futures_util::future::{Either, select};
 use tokio::{
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::{sleep_until, timeout_at},
 };
 
@@ -18,9 +19,11 @@ use crate::{
 
 /// A rate limit in its place: the machines, their mode, and how callers wait for their turn.
 pub(crate) struct RateGuard {
-    settings: RateSettings,
+    settings: ArcSwap<RateSettings>,
     shared: Limit,
-    tenants: Option<Tenants<Limit>>,
+    tenants: Tenants<Limit>,
+    /// Told when the settings change, to whoever is first in a line.
+    changed: Notify,
 }
 
 /// One limit, and the line before it.
@@ -30,15 +33,11 @@ struct Limit {
     first: Semaphore,
 }
 
-/// The limit that a call goes by: the one that all share, or its tenant's own.
-enum Chosen<'a> {
-    Shared(&'a Limit),
-    Own(Arc<Limit>),
-}
-
 /// A call's claim to a token.
 pub(crate) struct Claim<'a> {
-    limit: Chosen<'a>,
+    guard: &'a RateGuard,
+    /// Its tenant's own limit, if it goes by that.
+    own: Option<Arc<Limit>>,
     stage: Stage,
 }
 
@@ -48,17 +47,41 @@ enum Stage {
     Waits,
     /// It has a token, which goes back if it goes away.
     Taken,
+    /// It has none to give back: it used it up, or needs none any more.
     Spent,
 }
 
 impl RateGuard {
     pub(crate) fn new(settings: RateSettings) -> Self {
-        let tenants = settings.per_tenant.then(Tenants::default);
-        Self { shared: Limit::new(&settings), tenants, settings }
+        Self {
+            shared: Limit::new(&settings),
+            settings: ArcSwap::from_pointee(settings),
+            tenants: Tenants::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Goes by these settings from now on; who waits does so by them.
+    pub(crate) fn reload(&self, settings: &RateSettings, now: Tick) {
+        if **self.settings.load() == *settings {
+            return;
+        }
+        self.settings.store(Arc::new(settings.clone()));
+        self.shared.rate.set(settings, now);
+        for limit in self.tenants.all() {
+            limit.rate.set(settings, now);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Turns it off for good: the settings have it no more, and calls under way still pass here.
+    pub(crate) fn retire(&self, now: Tick) {
+        let settings = RateSettings::clone(&self.settings.load());
+        self.reload(&RateSettings { mode: Mode::Off, ..settings }, now);
     }
 
     pub(crate) fn mode(&self) -> Mode {
-        self.settings.mode
+        self.settings.load().mode
     }
 
     /// When there is a token next of the limit that all share, if there is none now.
@@ -78,11 +101,15 @@ impl RateGuard {
         plan: &Plan,
         now: Tick,
     ) -> Result<Option<Claim<'a>>, Reason> {
-        let RateSettings { mode, max_wait, .. } = self.settings;
+        let (mode, max_wait, per_tenant) = {
+            let RateSettings { mode, max_wait, per_tenant, .. } = **self.settings.load();
+            (mode, max_wait, per_tenant)
+        };
         if mode == Mode::Off {
             return Ok(None);
         }
-        let limit = self.choose(call, plan, now);
+        let own = if per_tenant { self.of_tenant(call, plan, now) } else { None };
+        let limit = own.as_deref().unwrap_or(&self.shared);
         let patience = max_wait.min(call.environment.tick(plan.deadline).since(now));
         if mode == Mode::Shadow {
             // A token that would have been waited for is taken at once.
@@ -103,16 +130,15 @@ impl RateGuard {
                 return Err(call.refused(Reason::Rate { retry_after }, plan.priority));
             }
         };
-        Ok(Some(Claim { limit, stage }))
+        Ok(Some(Claim { guard: self, own, stage }))
     }
 
-    fn choose(&self, call: &CallState, plan: &Plan, now: Tick) -> Chosen<'_> {
-        let own = self.tenants.as_ref().and_then(|tenants| {
-            let tenant = call.environment.tenant(plan.context.as_ref().and_then(Context::get_tenant)?);
-            let rest = |limit: &Limit| limit.rate.is_at_rest(now);
-            tenants.limit(tenant, now, self.shared.rate.recovery(), rest, || Limit::new(&self.settings))
-        });
-        own.map_or(Chosen::Shared(&self.shared), Chosen::Own)
+    /// The limit of the call's tenant, if it has one and there is room for its own.
+    fn of_tenant(&self, call: &CallState, plan: &Plan, now: Tick) -> Option<Arc<Limit>> {
+        let tenant = call.environment.tenant(plan.context.as_ref().and_then(Context::get_tenant)?);
+        let rest = |limit: &Limit| limit.rate.is_at_rest(now);
+        let make = || Limit::new(&self.settings.load());
+        self.tenants.limit(tenant, now, self.shared.rate.recovery(), rest, make)
     }
 }
 
@@ -123,6 +149,10 @@ impl Limit {
 }
 
 impl Claim<'_> {
+    fn limit(&self) -> &Limit {
+        self.own.as_deref().unwrap_or(&self.guard.shared)
+    }
+
     /// Whether it is not its turn yet.
     pub(crate) fn waits(&self) -> bool {
         self.stage == Stage::Waits
@@ -143,16 +173,26 @@ impl Claim<'_> {
     async fn take(&mut self, call: &CallState) {
         let environment = &call.environment;
         // It is never closed.
-        let _first = self.limit.first.acquire().await;
-        loop {
-            let now = environment.now();
-            match self.limit.rate.take(now) {
-                Ok(()) => break,
-                Err(wait) => sleep_until(environment.instant(now.after(wait))).await,
+        let limit = self.own.as_deref().unwrap_or(&self.guard.shared);
+        let _first = limit.first.acquire().await;
+        let stage = loop {
+            // Heard of from here on.
+            let mut changed = pin!(self.guard.changed.notified());
+            changed.as_mut().enable();
+            if self.guard.mode() != Mode::Enforce {
+                break Stage::Spent;
             }
-        }
-        self.limit.rate.step_out();
-        self.stage = Stage::Taken;
+            let now = environment.now();
+            match limit.rate.take(now) {
+                Ok(()) => break Stage::Taken,
+                Err(wait) => {
+                    let due = pin!(sleep_until(environment.instant(now.after(wait))));
+                    select(due, changed).await;
+                }
+            }
+        };
+        limit.rate.step_out();
+        self.stage = stage;
     }
 
     /// Uses it up.
@@ -164,20 +204,9 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         match self.stage {
-            Stage::Waits => self.limit.rate.step_out(),
-            Stage::Taken => self.limit.rate.give_back(),
+            Stage::Waits => self.limit().rate.step_out(),
+            Stage::Taken => self.limit().rate.give_back(),
             Stage::Spent => {}
-        }
-    }
-}
-
-impl Deref for Chosen<'_> {
-    type Target = Limit;
-
-    fn deref(&self) -> &Limit {
-        match self {
-            Self::Shared(limit) => limit,
-            Self::Own(limit) => limit,
         }
     }
 }

@@ -36,14 +36,14 @@ impl Rules {
         self.by_call.write().insert(C::identity(), Arc::new(rule));
     }
 
-    pub(crate) fn answer<D, C>(&self, call: &Arc<C>, attempt: &Attempt) -> Answering<C::Reply>
+    pub(crate) fn answer<D, C>(&self, call: Arc<C>, attempt: &Attempt) -> Answering<C::Reply>
     where
         D: Downstream,
         C: Call<D>,
     {
         let rule = self.by_call.read().get(&C::identity()).cloned();
         match rule.as_deref().and_then(|rule| rule.downcast_ref::<Box<Rule<C, C::Reply>>>()) {
-            Some(rule) => rule(Arc::clone(call), attempt),
+            Some(rule) => rule(call, attempt),
             None => {
                 let unknown = Failure::new(
                     Blame::Caller,

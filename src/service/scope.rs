@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     CallSettings, CallState, Environment, State, Table, endpoints::Endpoints, gate::Gate,
-    guard::BreakerGuard, inject::Injector, rate::RateGuard,
+    guard::BreakerGuard, inject::Injector, rate::RateGuard, state::Kept,
 };
-use crate::policy::throttle::Throttle;
+use crate::policy::{bulkhead::BulkheadSettings, throttle::Throttle};
 
 /// The policies of one scope: a service's, or those of a call that differ from it.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ impl ScopePolicies {
     pub(super) fn new(
         settings: &CallSettings,
         environment: &Arc<Environment>,
+        kept: &OnceLock<Arc<Gate>>,
         before: Option<(&ScopePolicies, &CallSettings)>,
     ) -> Self {
         let breaker = match (before, &settings.breaker) {
@@ -29,22 +30,8 @@ impl ScopePolicies {
                 new.clone().map(|new| Arc::new(BreakerGuard::new("service".into(), new, environment)))
             }
         };
-        let gate = match (before, &settings.bulkhead) {
-            (Some((ScopePolicies { gate: Some(gate), .. }, _)), Some(new)) => {
-                gate.reload(new, environment.now());
-                Some(Arc::clone(gate))
-            }
-            (before, new) => {
-                if let Some((ScopePolicies { gate: Some(gate), .. }, _)) = before {
-                    gate.retire(environment.now());
-                }
-                new.as_ref().map(|new| Arc::new(Gate::new(new)))
-            }
-        };
-        let rate = match (before, &settings.rate) {
-            (Some((kept, old)), new) if old.rate == *new => kept.rate.clone(),
-            (_, new) => new.clone().map(|new| Arc::new(RateGuard::new(new))),
-        };
+        let gate = gate("service", kept, settings.bulkhead.as_ref(), environment);
+        let rate = rate(before.and_then(|(kept, _)| kept.rate.as_ref()), settings, environment);
         let throttle = match (before, &settings.throttle) {
             (Some((kept, old)), new) if old.throttle == *new => kept.throttle.clone(),
             (_, new) => new.clone().map(|new| Arc::new(Throttle::new(new))),
@@ -71,6 +58,7 @@ impl ScopePolicies {
         settings: &CallSettings,
         table: &Table,
         state: &State,
+        kept: &Kept,
         before: Option<(&Arc<CallState>, &Table)>,
     ) -> Self {
         let (shared, defaults) = (&table.shared, &table.defaults);
@@ -90,31 +78,22 @@ impl ScopePolicies {
                     .map(|new| Arc::new(BreakerGuard::new(name.into(), new, &state.environment))),
             }
         };
-        let gate = before.and_then(|(before, _)| before.gates[1].clone());
-        let gate = match (gate, settings.bulkhead.as_ref().filter(|_| settings.bulkhead != defaults.bulkhead))
-        {
-            (Some(gate), Some(new)) => {
-                gate.reload(new, state.environment.now());
-                Some(gate)
-            }
-            (Some(gate), None) => {
-                gate.retire(state.environment.now());
-                None
-            }
-            (None, new) => new.map(|new| Arc::new(Gate::new(new))),
-        };
+        let own = settings.bulkhead.as_ref().filter(|_| settings.bulkhead != defaults.bulkhead);
+        let gate = gate(name, &kept.gate, own, &state.environment);
+        // One that the service had too by then is not its own.
+        let own = before.and_then(|(before, old)| {
+            let is_shared = |own: &&Arc<RateGuard>| {
+                old.shared.rate.as_ref().is_some_and(|shared| Arc::ptr_eq(own, shared))
+            };
+            before.rate.as_ref().filter(|own| !is_shared(own))
+        });
         let rate = if settings.rate == defaults.rate {
+            if let Some(own) = own {
+                own.retire(state.environment.now());
+            }
             shared.rate.clone()
         } else {
-            match before {
-                // One that the service had too by then is not its own.
-                Some((before, old))
-                    if before.settings.rate == settings.rate && old.defaults.rate != settings.rate =>
-                {
-                    before.rate.clone()
-                }
-                _ => settings.rate.clone().map(|new| Arc::new(RateGuard::new(new))),
-            }
+            rate(own, settings, &state.environment)
         };
         let throttle = if settings.throttle == defaults.throttle {
             shared.throttle.clone()
@@ -138,5 +117,47 @@ impl ScopePolicies {
             }
         };
         Self { breaker, gate, rate, throttle, faults }
+    }
+}
+
+/// The gate by these settings. One that was there once comes back as what it was: who holds a place of it still does.
+fn gate(
+    scope: &str,
+    kept: &OnceLock<Arc<Gate>>,
+    settings: Option<&BulkheadSettings>,
+    environment: &Environment,
+) -> Option<Arc<Gate>> {
+    match (kept.get(), settings) {
+        (Some(gate), Some(settings)) => {
+            gate.reload(settings, environment.now());
+            Some(Arc::clone(gate))
+        }
+        (Some(gate), None) => {
+            gate.retire(environment.now());
+            None
+        }
+        (None, settings) => {
+            settings.map(|new| Arc::clone(kept.get_or_init(|| Arc::new(Gate::new(scope, new)))))
+        }
+    }
+}
+
+/// The rate limit by these settings: the one of before, if there was one, goes on by them.
+fn rate(
+    before: Option<&Arc<RateGuard>>,
+    settings: &CallSettings,
+    environment: &Environment,
+) -> Option<Arc<RateGuard>> {
+    match (before, &settings.rate) {
+        (Some(before), Some(new)) => {
+            before.reload(new, environment.now());
+            Some(Arc::clone(before))
+        }
+        (before, new) => {
+            if let Some(before) = before {
+                before.retire(environment.now());
+            }
+            new.clone().map(|new| Arc::new(RateGuard::new(new)))
+        }
     }
 }

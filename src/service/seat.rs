@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,11 +28,28 @@ pub(crate) struct Seat<D: Downstream> {
     /// The lane it is on, if its thread is the runtime's own.
     pub(crate) lane: Option<usize>,
     occupancy: Mutex<Occupancy<D>>,
-    /// Whether a shard sits there, for who only wants to know that nothing stands against a call.
-    open: AtomicBool,
+    shut: Shut,
     changed: Notify,
     request: Mutex<Option<Request>>,
     requested: Notify,
+}
+
+/// How many of a service's seats stand against a call, for who only wants to know that none does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shut(Arc<AtomicUsize>);
+
+impl Shut {
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn changed(&self, was: bool, is: bool) {
+        match (was, is) {
+            (false, true) => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.0.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
 }
 
 /// Who sits there.
@@ -93,12 +110,12 @@ pub(crate) enum Served {
 }
 
 impl<D: Downstream> Seat<D> {
-    pub(crate) fn new(thread: Arc<str>, lane: Option<usize>) -> Self {
+    pub(crate) fn new(thread: Arc<str>, lane: Option<usize>, shut: Shut) -> Self {
         Self {
             thread,
             lane,
             occupancy: Mutex::new(Occupancy::Vacant),
-            open: AtomicBool::new(false),
+            shut,
             changed: Notify::new(),
             request: Mutex::new(None),
             requested: Notify::new(),
@@ -125,9 +142,6 @@ impl<D: Downstream> Seat<D> {
 
     /// Why no attempt could be sent now, if so.
     pub(crate) fn refusal(&self, now: Tick) -> Option<Reason> {
-        if self.open.load(Ordering::Relaxed) {
-            return None;
-        }
         match &*self.occupancy.lock() {
             Occupancy::Closed(closed) => Some(closed.reason(now)),
             Occupancy::Retired => Some(Reason::NotRunning),
@@ -154,7 +168,7 @@ impl<D: Downstream> Seat<D> {
             if matches!(*current, Occupancy::Retired) {
                 return;
             }
-            self.open.store(matches!(occupancy, Occupancy::Open(_)), Ordering::Relaxed);
+            self.shut.changed(current.is_shut(), occupancy.is_shut());
             std::mem::replace(&mut *current, occupancy)
         };
         self.changed.notify_waiters();
@@ -193,6 +207,7 @@ impl<D: Downstream> Seat<D> {
             let mut occupancy = self.occupancy.lock();
             if request == Request::Retire && matches!(*occupancy, Occupancy::Vacant) {
                 *occupancy = Occupancy::Retired;
+                self.shut.changed(false, true);
                 return;
             }
         }
@@ -232,7 +247,18 @@ impl Closed {
 /// What is said when the next try is due already.
 const SOON: Duration = Duration::from_millis(1);
 
+impl<D: Downstream> Drop for Seat<D> {
+    fn drop(&mut self) {
+        self.shut.changed(self.occupancy.get_mut().is_shut(), false);
+    }
+}
+
 impl<D: Downstream> Occupancy<D> {
+    /// Whether it stands against a call.
+    fn is_shut(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Retired)
+    }
+
     /// The word for it in snapshots.
     pub(crate) fn word(&self) -> &'static str {
         match self {

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::timeout_at};
+use tokio::{runtime::Handle, task, time::timeout_at};
 use tracing::Span;
 
 use super::{
-    CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared,
+    CallState, NoFallback, Recover, Recovered, Recovery, Service, Shared, calls,
+    carried::Carried,
     invalidation::{self, Invalidation},
     keyed::KeyPolicies,
     load::{self, Looked, Stale},
@@ -167,19 +168,15 @@ where
     F: Recover<C::Reply> + 'a,
 {
     fn begin(self) -> Begun<'a, C::Reply> {
+        let state = &self.service.shared.state;
+        calls::with::<D, C, _>(state, |call| match call {
+            Ok(call) => self.plan(call),
+            Err(reason) => Begun::Ended(Err(state.rejected(C::NAME, reason))),
+        })
+    }
+
+    fn plan(self, call: &Arc<CallState>) -> Begun<'a, C::Reply> {
         let shared = &self.service.shared;
-        let table = shared.state.table();
-        let registered;
-        let call = match table.call(C::identity()) {
-            Some(call) => call,
-            None => match shared.state.register::<D, C>() {
-                Ok(call) => {
-                    registered = call;
-                    &registered
-                }
-                Err(reason) => return Begun::Ended(Err(shared.state.rejected(C::NAME, reason))),
-            },
-        };
         let started = call.environment.now();
         let traits = match catch_unwind(AssertUnwindSafe(|| self.call.traits())) {
             Ok(traits) => traits,
@@ -218,7 +215,7 @@ where
                     let refresh = || load::refresh(shared, call, message, &plan, key);
                     let _ = catch_unwind(AssertUnwindSafe(refresh));
                 }
-                tell(call, plan.started, plan.priority, Outcome::Ok(answer.origin()));
+                call.metrics().ended_at_once(Outcome::Ok(answer.origin()), plan.priority);
                 return Begun::Ended(Ok(answer));
             }
             Ok(Looked::Miss { key, stale }) => (Some(key), stale),
@@ -236,19 +233,20 @@ where
         {
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
-        if Handle::try_current().is_err() {
+        // Who runs in a task has a runtime; to borrow its handle costs two reference counts.
+        if task::try_id().is_none() && Handle::try_current().is_err() {
             let reason = call.refused(Reason::NoRuntime, plan.priority);
             return settle(shared, call, message, &plan, stale, fallback, call.rejected(reason));
         }
         let account = Account::open(call, &plan);
-        let job = Job { call: Arc::new(message), plan, key, stale, fallback };
+        let job = Job { call: Carried::Alone(message), plan, key, stale, fallback };
         Begun::Goes(Box::pin(run(shared, account, job)))
     }
 }
 
 /// A call that goes on to I/O, and what is known of it.
-struct Job<C, F> {
-    call: Arc<C>,
+struct Job<C, R, F> {
+    call: Carried<C, R>,
     plan: Plan,
     key: Option<Box<[u8]>>,
     stale: Option<Box<Stale>>,
@@ -264,7 +262,7 @@ struct Job<C, F> {
 fn run<'a, D, C, F>(
     shared: &'a Arc<Shared<D>>,
     account: Account,
-    mut job: Job<C, F>,
+    mut job: Job<C, C::Reply, F>,
 ) -> impl Future<Output = Result<Answer<C::Reply>, CallError>> + Send + 'a
 where
     D: Downstream,
@@ -275,7 +273,7 @@ where
         // What the call held is given back before its end is told.
         let fresh = {
             let key = job.key.take();
-            let work = pin!(ask(shared, &account.call, &job.call, &mut job.plan, key));
+            let work = pin!(ask(shared, &account.call, &mut job.call, &mut job.plan, key));
             account.watch(work).await
         };
         let (result, at) = match fresh {
@@ -283,7 +281,7 @@ where
             Err(error) => {
                 let (call, plan, stale) = (&job.call, &job.plan, job.stale.take());
                 let recovering = account.span.in_scope(|| {
-                    recover::<D, C, F>(shared, &account.call, call, plan, stale, job.fallback, &error)
+                    recover::<D, C, F>(shared, &account.call, call.get(), plan, stale, job.fallback, &error)
                 });
                 let result = match recovering {
                     Recovering::Done(result) => result.unwrap_or(Err(error)),
@@ -301,16 +299,18 @@ where
 async fn ask<D: Downstream, C: Call<D>>(
     shared: &Arc<Shared<D>>,
     state: &Arc<CallState>,
-    call: &Arc<C>,
+    call: &mut Carried<C, C::Reply>,
     plan: &mut Plan,
     key: Option<Box<[u8]>>,
 ) -> Result<(Answer<C::Reply>, Option<Tick>), CallError> {
-    plan.invalidation = invalidation::of_call(shared, &**call);
+    plan.invalidation = call.get().and_then(|call| invalidation::of_call(shared, call));
     // Whenever the caller stops waiting, and before it hears of the end, since it may read what it wrote; a write that
     // goes on without it does so once more when it ends.
     let _voids = Voids(plan.invalidation.clone());
-    if let (Some(key), Some(sharing)) = (key, C::sharing()) {
-        let answer = Box::pin(load::load(shared, state, call, plan, key, sharing)).await?;
+    if let (Some(key), Some(sharing)) = (key, C::sharing())
+        && let Some(call) = call.share()
+    {
+        let answer = Box::pin(load::load(shared, state, &call, plan, key, sharing)).await?;
         return Ok((answer, None));
     }
     let reply = pipeline::attempts(shared, state, call, plan).await?;
@@ -343,10 +343,10 @@ where
     C: Call<D>,
     F: Recover<C::Reply> + 'a,
 {
-    match recover::<D, C, F>(shared, state, &call, plan, stale, fallback, &error) {
+    match recover::<D, C, F>(shared, state, Some(&call), plan, stale, fallback, &error) {
         Recovering::Done(result) => {
             let result = result.unwrap_or(Err(error));
-            tell(state, plan.started, plan.priority, ending(&result));
+            state.metrics().ended_at_once(ending(&result), plan.priority);
             Begun::Ended(result)
         }
         Recovering::Later(work) => {
@@ -372,7 +372,7 @@ type Later<R> = Pin<Box<dyn Future<Output = Result<R, Box<dyn std::error::Error 
 fn recover<D, C, F>(
     shared: &Shared<D>,
     state: &CallState,
-    call: &C,
+    call: Option<&C>,
     plan: &Plan,
     stale: Option<Box<Stale>>,
     fallback: F,
@@ -397,7 +397,7 @@ where
         return Recovering::Done(None);
     }
     let recovery = catch_unwind(AssertUnwindSafe(|| match fallback.recover(error) {
-        Recovery::None => call.fallback(error).map_or(Recovery::None, Recovery::Value),
+        Recovery::None => call.and_then(|call| call.fallback(error)).map_or(Recovery::None, Recovery::Value),
         recovery => recovery,
     }));
     match recovery {

@@ -126,7 +126,7 @@ impl<D: Downstream, C: Call<D>> Handler<Order<C, C::Reply>> for Shard<D> {
 async fn serve<D: Downstream, C: Call<D>>(downstream: Rc<D>, vitals: Rc<Vitals>, order: Order<C, C::Reply>) {
     let exchange = order.exchange();
     let result = {
-        let work = pin!(attempt(&*downstream, exchange));
+        let work = pin!(Some(attempt(&*downstream, exchange)));
         let mut work = Guarded { work, vitals: &vitals, span: &exchange.span };
         match poll_fn(|context| Poll::Ready(Pin::new(&mut work).poll(context))).await {
             Poll::Ready(result) => result,
@@ -198,7 +198,7 @@ async fn attempt<D: Downstream, C: Call<D>>(
     downstream: &D,
     exchange: &Exchange<C, C::Reply>,
 ) -> Result<C::Reply, Failure> {
-    let result = exchange.call.attempt(downstream, &exchange.attempt).await;
+    let result = exchange.call().attempt(downstream, &exchange.attempt).await;
     judge::<D, C>(exchange, result)
 }
 
@@ -208,13 +208,13 @@ pub(crate) fn judge<D: Downstream, C: Call<D>>(
     result: Result<C::Reply, Failure>,
 ) -> Result<C::Reply, Failure> {
     result
-        .and_then(|reply| exchange.call.judge(&reply).map(|()| reply))
+        .and_then(|reply| exchange.call().judge(&reply).map(|()| reply))
         .map_err(|failure| exchange.state.settings.classify.apply(failure))
 }
 
-/// Turns a panic of the work into its failure.
+/// Turns a panic of the work into its failure, be it in its midst or when it is dropped.
 struct Guarded<'a, F> {
-    work: Pin<&'a mut F>,
+    work: Pin<&'a mut Option<F>>,
     vitals: &'a Vitals,
     span: &'a Span,
 }
@@ -225,12 +225,28 @@ impl<R, F: Future<Output = Result<R, Failure>>> Future for Guarded<'_, F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let Self { work, vitals, span } = &mut *self;
         let _entered = span.enter();
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-            Ok(poll) => poll,
+        let poll = || {
+            let poll = work.as_mut().as_pin_mut()?.poll(context);
+            if poll.is_ready() {
+                work.set(None);
+            }
+            Some(poll)
+        };
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(poll) => poll.unwrap_or(Poll::Pending),
             Err(payload) => {
                 vitals.panicked();
                 Poll::Ready(Err(Failure::panicked("the attempt", panic_text(&*payload))))
             }
+        }
+    }
+}
+
+impl<F> Drop for Guarded<'_, F> {
+    /// What was cut off has its end by now: a panic does not change it.
+    fn drop(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.work.set(None))).is_err() {
+            self.vitals.panicked();
         }
     }
 }

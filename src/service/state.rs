@@ -6,7 +6,7 @@ use std::{
     fmt,
     hash::{BuildHasherDefault, Hasher},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -57,7 +57,10 @@ pub(crate) struct State {
     removed: AtomicBool,
     /// The keys that it is called with, once it is.
     keys: ArcSwapOption<Keyring>,
+    /// Its gate, from the first settings that have one on: what it holds is held, though settings may do without it.
+    gate: OnceLock<Arc<Gate>>,
     table: ArcSwap<Table>,
+    version: AtomicU64,
     /// Held while the table is rebuilt, so that no two do it at once.
     source: Mutex<Arc<SettingsSource>>,
 }
@@ -99,6 +102,10 @@ pub(crate) struct CallState {
     kept: Arc<Kept>,
 }
 
+/// Which table of a service's it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version(u64);
+
 /// What a call keeps over reloads.
 #[derive(Default)]
 pub(crate) struct Kept {
@@ -108,6 +115,8 @@ pub(crate) struct Kept {
     /// How fast it is loaded for the cache.
     waves: Waves,
     budget_told: AtomicU64,
+    /// The gate of its own, from the first settings that have one on.
+    pub(super) gate: OnceLock<Arc<Gate>>,
 }
 
 /// A spent budget is told once in this time.
@@ -126,7 +135,8 @@ impl State {
         source: Arc<SettingsSource>,
     ) -> Self {
         let endpoints = Endpoints::new(addresses, endpoint_rules(&settings, &defaults), &environment, None);
-        let shared = ScopePolicies::new(&defaults, &environment, None).without(endpoints.as_ref());
+        let gate = OnceLock::new();
+        let shared = ScopePolicies::new(&defaults, &environment, &gate, None).without(endpoints.as_ref());
         let budget = settings.retry_budget.clone().map(|budget| Arc::new(RetryBudget::new(budget)));
         Self {
             id: SERVICES.fetch_add(1, Ordering::Relaxed),
@@ -141,6 +151,8 @@ impl State {
             failed_seats: AtomicUsize::new(0),
             removed: AtomicBool::new(false),
             keys: ArcSwapOption::empty(),
+            version: AtomicU64::new(0),
+            gate,
             table: ArcSwap::from_pointee(Table {
                 settings,
                 defaults,
@@ -153,6 +165,16 @@ impl State {
         }
     }
 
+    /// The version of the table: another one as soon as another table is there.
+    pub(crate) fn version(&self) -> Version {
+        Version(self.version.load(Ordering::Acquire))
+    }
+
+    fn put(&self, table: Table) {
+        self.table.store(Arc::new(table));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     pub(crate) fn table(&self) -> arc_swap::Guard<Arc<Table>> {
         self.table.load()
     }
@@ -162,6 +184,9 @@ impl State {
     /// # Errors
     /// If its own settings are wrong, or another type has its name.
     pub(crate) fn register<D: Downstream, C: Call<D>>(&self) -> Result<Arc<CallState>, Reason> {
+        if let Some(known) = self.table().call(C::identity()) {
+            return Ok(Arc::clone(known));
+        }
         let source = self.source.lock();
         let table = self.table.load_full();
         if let Some(known) = table.calls.get(&C::identity()) {
@@ -176,7 +201,7 @@ impl State {
         let call = Arc::new(self.call_state(&table, C::NAME, C::SETTINGS, settings, None));
         let mut calls = table.calls.clone();
         calls.insert(C::identity(), Arc::clone(&call));
-        self.table.store(Arc::new(Table { calls, ..table.without_calls() }));
+        self.put(Table { calls, ..table.without_calls() });
         Ok(call)
     }
 
@@ -192,8 +217,12 @@ impl State {
         let old = self.table.load_full();
         let rules = endpoint_rules(&settings, &defaults);
         let endpoints = Endpoints::new(addresses, rules, &self.environment, old.endpoints.as_ref());
-        let shared = ScopePolicies::new(&defaults, &self.environment, Some((&old.shared, &old.defaults)))
-            .without(endpoints.as_ref());
+        if let (Some(before), Some(endpoints)) = (&old.endpoints, &endpoints) {
+            before.succeeded_by(endpoints);
+        }
+        let before = Some((&old.shared, &old.defaults));
+        let shared =
+            ScopePolicies::new(&defaults, &self.environment, &self.gate, before).without(endpoints.as_ref());
         let budget = match (&settings.retry_budget, &old.settings.retry_budget) {
             (new, before) if new == before => old.budget.clone(),
             (new, _) => new.clone().map(|budget| Arc::new(RetryBudget::new(budget))),
@@ -207,10 +236,11 @@ impl State {
         }
         *current = source;
         let (keyed, breaker) = (table.settings.keyed.as_ref(), table.defaults.breaker.as_ref());
-        if self.keys.load().as_ref().is_some_and(|keys| !keys.is_by(keyed, breaker)) {
+        if let Some(keys) = self.keys.load_full().filter(|keys| !keys.is_by(keyed, breaker)) {
             self.keys.store(None);
+            keys.retire(self.environment.now());
         }
-        self.table.store(Arc::new(table));
+        self.put(table);
     }
 
     /// The calls that are known, and what their derives say.
@@ -226,7 +256,8 @@ impl State {
         settings: CallSettings,
         before: Option<(&Arc<CallState>, &Table)>,
     ) -> CallState {
-        let own = ScopePolicies::own(name, &settings, table, self, before);
+        let kept = before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept));
+        let own = ScopePolicies::own(name, &settings, table, self, &kept, before);
         let own_breaker = match (&own.breaker, &table.shared.breaker) {
             (Some(own), Some(shared)) => !Arc::ptr_eq(own, shared),
             (own, _) => own.is_some(),
@@ -252,7 +283,7 @@ impl State {
             endpoints: table.endpoints.clone(),
             environment: Arc::clone(&self.environment),
             service_metrics: Arc::clone(&self.metrics),
-            kept: before.map_or_else(Arc::default, |(before, _)| Arc::clone(&before.kept)),
+            kept,
             settings,
         }
     }
@@ -316,6 +347,11 @@ impl State {
                     gate.flush_of(guard);
                 }
             }
+        }
+        if let Some(endpoints) = &table.endpoints
+            && endpoints.refusal(self.environment.now()).is_some()
+        {
+            table.gates().for_each(|gate| gate.flush_of_endpoints());
         }
     }
 

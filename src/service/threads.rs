@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::BuildHasherDefault,
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -18,45 +18,94 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
+use actix::Addr;
 use actix_rt::{Arbiter, System};
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, Id, RuntimeFlavor},
+    time::Instant,
+};
 
-use super::{Occupancy, Seat, state::AsIs};
+use super::{Occupancy, Seat, Shard, state::AsIs};
 use crate::downstream::Downstream;
 
 thread_local! {
-    /// Looked into three times a call, so that the standard hasher would cost it SIP.
+    /// Looked into at each attempt, so that the standard hasher would cost it SIP.
     static SEATS: RefCell<HashMap<u64, Box<dyn Entry>, BuildHasherDefault<AsIs>>> = RefCell::default();
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
-    /// The runtime that was found to run no local tasks on this thread.
-    static BARE: Cell<Option<Id>> = const { Cell::new(None) };
+    static BARE: Cell<Option<Bare>> = const { Cell::new(None) };
 }
+
+/// A seat, and the shard that sits there if it is this very thread's: found here, it costs no lock.
+struct Known<D: Downstream> {
+    seat: Arc<Seat<D>>,
+    shard: Option<Addr<Shard<D>>>,
+}
+
+/// That a runtime was found to run no local tasks on this thread. It is tried again, ever more seldom: a `LocalSet` may
+/// be entered on it later.
+#[derive(Clone, Copy)]
+struct Bare {
+    runtime: Id,
+    pause: Duration,
+    again_at: Instant,
+}
+
+/// From the first trial to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// From one trial to the next at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A seat of whatever kind.
 trait Entry {
     fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
     fn is_retired(&self) -> bool;
 }
 
-impl<D: Downstream> Entry for Arc<Seat<D>> {
+impl<D: Downstream> Entry for Known<D> {
     fn as_any(&self) -> &dyn Any {
         self
     }
 
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
     fn is_retired(&self) -> bool {
-        self.with(|occupancy| matches!(occupancy, Occupancy::Retired))
+        self.seat.with(|occupancy| matches!(occupancy, Occupancy::Retired))
     }
 }
 
 /// Lends this thread's seat at a service, if it has one.
 pub(crate) fn with_seat<D: Downstream, T>(service: u64, lend: impl FnOnce(&Arc<Seat<D>>) -> T) -> Option<T> {
-    SEATS.with_borrow(|seats| {
-        let seat = seats.get(&service)?.as_any().downcast_ref::<Arc<Seat<D>>>()?;
-        Some(lend(seat))
-    })
+    with_known(service, |known| lend(&known.seat))
+}
+
+/// Lends the shard that sits on this very thread, if there is one.
+pub(crate) fn with_shard<D: Downstream, T>(
+    service: u64,
+    lend: impl FnOnce(&Addr<Shard<D>>) -> T,
+) -> Option<T> {
+    with_known(service, |known| known.shard.as_ref().map(lend)).flatten()
+}
+
+fn with_known<D: Downstream, T>(service: u64, lend: impl FnOnce(&Known<D>) -> T) -> Option<T> {
+    SEATS.with_borrow(|seats| seats.get(&service)?.as_any().downcast_ref::<Known<D>>().map(lend))
+}
+
+/// Says who sits at this thread's seat at a service.
+pub(crate) fn set_shard<D: Downstream>(service: u64, shard: Option<Addr<Shard<D>>>) {
+    // The former one is dropped after the borrow: with the last address of a shard goes its mailbox, and what is in it. A
+    // thread that ends has no table any more.
+    let _former = SEATS.try_with(|seats| {
+        let mut seats = seats.borrow_mut();
+        let known = seats.get_mut(&service)?.as_any_mut().downcast_mut::<Known<D>>()?;
+        mem::replace(&mut known.shard, shard)
+    });
 }
 
 /// Makes `seat` this thread's at a service. Seats of services that have ended meanwhile are forgotten.
@@ -65,7 +114,7 @@ pub(crate) fn take_seat<D: Downstream>(service: u64, seat: Arc<Seat<D>>) {
         let retired: Vec<u64> =
             seats.iter().filter(|(_, seat)| seat.is_retired()).map(|(service, _)| *service).collect();
         let mut forgotten: Vec<_> = retired.iter().filter_map(|service| seats.remove(service)).collect();
-        forgotten.extend(seats.insert(service, Box::new(seat)));
+        forgotten.extend(seats.insert(service, Box::new(Known { seat, shard: None })));
         forgotten
     });
 }
@@ -92,15 +141,22 @@ pub(crate) fn place() -> Place {
         return Place::Here;
     }
     let Ok(runtime) = Handle::try_current() else { return Place::Nowhere };
-    if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread || BARE.get() == Some(runtime.id()) {
+    if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        return Place::Elsewhere;
+    }
+    let now = Instant::now();
+    let before = BARE.get().filter(|bare| bare.runtime == runtime.id());
+    if before.is_some_and(|bare| now < bare.again_at) {
         return Place::Elsewhere;
     }
     // actix-web's workers under `#[tokio::main]` report no arbiter, and yet run local tasks. Nothing tells but trying, which
-    // panics where it fails: so it is not tried twice.
+    // panics where it fails: so it is not tried each time.
     if can_spawn_local() {
+        BARE.set(None);
         return Place::Here;
     }
-    BARE.set(Some(runtime.id()));
+    let pause = before.map_or(FIRST_PAUSE, |bare| (bare.pause * 2).min(LONGEST_PAUSE));
+    BARE.set(Some(Bare { runtime: runtime.id(), pause, again_at: now + pause }));
     Place::Elsewhere
 }
 
@@ -222,7 +278,7 @@ impl Lanes {
             .lanes
             .iter()
             .filter_map(|lane| {
-                let Lane { system, thread, .. } = std::mem::take(&mut *lane.lock());
+                let Lane { system, thread, .. } = mem::take(&mut *lane.lock());
                 system?.stop();
                 thread
             })
@@ -260,5 +316,37 @@ impl Lane {
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lanes").field("count", &self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_comes_to_run_local_tasks_is_found_out() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("tokio");
+        let local = tokio::task::LocalSet::new();
+        runtime.block_on(async { assert_eq!(place(), Place::Elsewhere) });
+        local.block_on(&runtime, async {
+            assert_eq!(place(), Place::Elsewhere, "it is not tried each time");
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Here);
+        });
+        runtime.block_on(async {
+            assert_eq!(place(), Place::Elsewhere);
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Elsewhere);
+            tokio::time::advance(FIRST_PAUSE).await;
+        });
+        local.block_on(&runtime, async {
+            assert_eq!(place(), Place::Elsewhere, "ever more seldom");
+            tokio::time::advance(FIRST_PAUSE).await;
+            assert_eq!(place(), Place::Here);
+        });
     }
 }

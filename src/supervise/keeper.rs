@@ -22,7 +22,9 @@ use crate::{
     call::chain,
     downstream::{Downstream, OpenError},
     policy::restart::{Next, Restarts},
-    service::{Closed, Occupancy, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text},
+    service::{
+        Closed, Occupancy, Phase, Request, Seat, Shard, Shared, Vitals, leave_seat, panic_text, set_shard,
+    },
     telemetry::{Cause, What},
     units::Tick,
 };
@@ -85,7 +87,7 @@ impl<D: Downstream> Keeper<D> {
             let error = match opened {
                 Ok(downstream) => match self.serve(downstream).await {
                     // Open => Retired
-                    End::Retired => return self.seat.set(Occupancy::Retired),
+                    End::Retired => return self.occupy(Occupancy::Retired),
                     // Open => Opening
                     End::Renewed => {
                         self.restarts = Restarts::new(self.service.state.table().settings.restart.clone());
@@ -113,9 +115,9 @@ impl<D: Downstream> Keeper<D> {
             // Closed => Opening | Retired
             if self.rest(error).await == Some(Request::Retire) {
                 self.end_former().await;
-                return self.seat.set(Occupancy::Retired);
+                return self.occupy(Occupancy::Retired);
             }
-            self.seat.set(Occupancy::Opening);
+            self.occupy(Occupancy::Opening);
         }
     }
 
@@ -146,7 +148,7 @@ impl<D: Downstream> Keeper<D> {
         let shard = Shard { downstream: Rc::clone(&downstream), vitals: Rc::clone(&vitals) };
         let mut running = actix_rt::spawn(context.into_future(shard));
         self.restarts.opened(self.service.state.environment.now());
-        self.seat.set(Occupancy::Open(address));
+        self.occupy(Occupancy::Open(address));
         self.emit(What::PoolOpened { thread: Arc::clone(&self.seat.thread) });
         if std::mem::take(&mut self.failed) && self.service.state.recovered() {
             self.emit(What::ServiceRecovered);
@@ -166,7 +168,7 @@ impl<D: Downstream> Keeper<D> {
             }
         };
         // With its last address the shard ends, after what its mailbox holds.
-        self.seat.set(Occupancy::Opening);
+        self.occupy(Occupancy::Opening);
         self.former.retain(|former| !former.wound_up.is_finished() || !former.vitals.is_idle());
         if matches!(end, End::Retired) {
             vitals.abort();
@@ -209,7 +211,7 @@ impl<D: Downstream> Keeper<D> {
         if failed && !std::mem::replace(&mut self.failed, true) && self.service.state.failed() {
             self.emit(What::ServiceFailed { error: text, probe_in: wait });
         }
-        self.seat.set(Occupancy::Closed(Closed {
+        self.occupy(Occupancy::Closed(Closed {
             until: now.after(wait),
             failed,
             failures: self.restarts.in_a_row(),
@@ -232,6 +234,16 @@ impl<D: Downstream> Keeper<D> {
                 return;
             }
         }
+    }
+
+    /// Says who sits there: to all, and to this thread's own calls.
+    fn occupy(&self, occupancy: Occupancy<D>) {
+        let here = match &occupancy {
+            Occupancy::Open(shard) if self.seat.lane.is_none() => Some(shard.clone()),
+            _ => None,
+        };
+        set_shard(self.service.state.id, here);
+        self.seat.set(occupancy);
     }
 
     fn restarted(&self, cause: Cause) {
@@ -260,10 +272,15 @@ async fn wind_up<D: Downstream>(mut running: JoinHandle<()>, downstream: Rc<D>, 
 impl<D: Downstream> Drop for Keeper<D> {
     /// The keeper leaves, or its thread ends under it: the next call brings another.
     fn drop(&mut self) {
+        // It leaves once its seat is retired; if not, it was dropped in the midst of its work.
+        let ended = self.seat.with(|occupancy| matches!(occupancy, Occupancy::Open(_)));
+        if ended && self.service.state.environment.phase() == Phase::Running {
+            self.restarted(Cause::ThreadEnded);
+        }
         if std::mem::take(&mut self.failed) {
             self.service.state.recovered();
         }
-        self.seat.set(Occupancy::Vacant);
+        self.occupy(Occupancy::Vacant);
         if self.seat.with(|occupancy| matches!(occupancy, Occupancy::Retired)) {
             leave_seat(self.service.state.id);
         }

@@ -50,6 +50,8 @@ pub enum What {
     Relieved,
     /// The bulkhead's limit, which is measured, has changed. Told once a second at most.
     LimitChanged {
+        /// `service`, or the call that has a bulkhead of its own.
+        scope: Arc<str>,
         /// Calls in flight that were allowed when it was last told.
         from: u32,
         /// Calls in flight that are allowed now.

@@ -1,7 +1,10 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 use tracing::{debug, info, warn};
 
 use super::{Ended, Event, What};
@@ -13,11 +16,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Writes events as lines.
 ///
 /// Each change is a line. An unanswered call that fails is no change but a call, of which there may be a hundred
-/// thousand in a second: it is a line once a second at most, which says how many others there were. As events they are
-/// all told.
+/// thousand in a second: it is a line once a second at most, which says how many others there were. The last of them are
+/// told by a line of their own once the second is over, or when the runtime has drained. As events they are all told.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    unanswered: Mutex<Unwritten>,
+    unanswered: Arc<Mutex<Unwritten>>,
 }
 
 /// Unanswered calls that failed and have no line.
@@ -31,14 +34,44 @@ impl Log {
     pub(crate) fn write(&self, event: &Event) {
         match &event.what {
             What::Unanswered(error) => self.unanswered(event.service.as_deref().unwrap_or(""), error),
+            What::DrainEnded { .. } => {
+                rest(&self.unanswered);
+                write(event);
+            }
             _ => write(event),
         }
     }
 
     fn unanswered(&self, service: &str, error: &CallError) {
-        let Some(others) = self.unanswered.lock().write(Instant::now()) else { return };
-        let (call, error) = (error.call(), crate::call::chain(error));
-        warn!(service, call, error, others, "unanswered call failed");
+        let (others, waits_until) = {
+            let mut unanswered = self.unanswered.lock();
+            (unanswered.write(Instant::now()), unanswered.next_line.filter(|_| unanswered.count == 1))
+        };
+        match (others, waits_until) {
+            (Some(others), _) => {
+                let (call, error) = (error.call(), crate::call::chain(error));
+                warn!(service, call, error, others, "unanswered call failed");
+            }
+            // The first that has no line sees to it that it is told of; off any async runtime the next line tells.
+            (None, Some(due)) => {
+                if let Ok(runtime) = Handle::try_current() {
+                    let unanswered = Arc::clone(&self.unanswered);
+                    runtime.spawn(async move {
+                        sleep_until(due).await;
+                        rest(&unanswered);
+                    });
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Tells of those that have no line yet.
+fn rest(unanswered: &Mutex<Unwritten>) {
+    let others = std::mem::take(&mut unanswered.lock().count);
+    if others > 0 {
+        warn!(others, "unanswered calls failed");
     }
 }
 
@@ -116,7 +149,9 @@ fn write(event: &Event) {
             warn!(service, ejected, endpoints, "so many endpoints are ejected that all are used");
         }
         // Neither better nor worse, and it never ends.
-        What::LimitChanged { from, to } => debug!(service, from, to, "limit changed"),
+        What::LimitChanged { scope, from, to } => {
+            debug!(service, scope = &**scope, from, to, "limit changed");
+        }
         What::BudgetExhausted => warn!(service, "retry budget exhausted"),
         What::PoolOpened { thread } => info!(service, thread = &**thread, "pool opened"),
         What::PoolFailed { thread, error, retry_in } => {

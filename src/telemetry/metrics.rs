@@ -159,6 +159,10 @@ impl Lazy {
         self.0.get_or_init(Box::default).record(duration);
     }
 
+    pub(crate) fn record_none(&self) {
+        self.0.get_or_init(Box::default).record_none();
+    }
+
     pub(crate) fn get(&self) -> Option<&Histogram> {
         self.0.get().map(|histogram| &**histogram)
     }
@@ -184,6 +188,11 @@ pub(crate) struct CallMetrics {
 impl CallMetrics {
     pub(crate) fn ended(&self, outcome: Outcome, priority: Priority, took: Duration) {
         self.durations[outcome.index()][priority as usize].record(took);
+    }
+
+    /// A call that was answered in its first poll took no time: less than its clock takes to be read, a few times over.
+    pub(crate) fn ended_at_once(&self, outcome: Outcome, priority: Priority) {
+        self.durations[outcome.index()][priority as usize].record_none();
     }
 
     pub(crate) fn attempted(&self, which: Try, result: AttemptResult, took: Duration) {

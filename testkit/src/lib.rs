@@ -6,6 +6,7 @@
 //! - [`FaultProxy`] stands before any real server and refuses, hangs, resets, delays, narrows, slices, cuts, loses or
 //!   corrupts what goes through, switched at run time.
 //! - [`Process`] a real server as a child: killed, frozen and woken by the test, and never left behind.
+//! - [`RedisServer`], [`RedisSentinels`], [`RedisCluster`] real servers of Redis, alone or in sets.
 //! - [`servers`] PostgreSQL itself, on a free port.
 //! - [`Scripted`] a downstream without a socket, that does what a [`Behaviour`] says.
 //! - [`mock`] a service without a downstream, for the unit tests of handlers.
@@ -45,3 +46,4 @@ pub use server::{
     ClientIdentity, IntoScript, Reply, Request, Script, ServerStats, TestServer, TestServerBuilder,
     TlsIdentity,
 };
+pub use servers::{RedisBuilder, RedisCluster, RedisSentinels, RedisServer};

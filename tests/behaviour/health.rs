@@ -123,3 +123,23 @@ fn who_waits_is_sent_away_when_a_check_opens_it() {
         end(runtime).await;
     });
 }
+
+#[test]
+fn a_check_of_a_shard_that_is_replaced_meanwhile_says_nothing() {
+    virtual_time(async || {
+        let behaviour = replies();
+        let settings = "health = { interval = \"1s\", timeout = \"400ms\", failures = 1 }";
+        let (runtime, users) = start(settings, &behaviour).await;
+        users.send(Ask(1)).await.expect("it is open");
+        let inner = users.clone();
+        behaviour.check(move || {
+            inner.reopen();
+            Err(down())
+        });
+        tokio::time::sleep(ms(1_100)).await;
+        assert_eq!(state(&runtime), State::Closed);
+        assert_eq!(behaviour.opened(), 2, "by request, and not for a check");
+        behaviour.check(|| Ok(()));
+        end(runtime).await;
+    });
+}

@@ -24,6 +24,7 @@ mod overrides;
 mod pitfalls;
 mod rate;
 mod reload;
+mod reload_limits;
 mod restart;
 mod retry;
 mod review;

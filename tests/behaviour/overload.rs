@@ -214,7 +214,7 @@ fn what_the_downstream_refuses_for_overload_shrinks_the_limit() {
         assert!(limit.is_some_and(|limit| (8..=20).contains(&limit)), "{limit:?}");
         let mut changes = 0;
         while let Some(event) = events.try_next() {
-            if let What::LimitChanged { from, to } = event.what {
+            if let What::LimitChanged { from, to, .. } = event.what {
                 assert_ne!(from, to);
                 changes += 1;
             }

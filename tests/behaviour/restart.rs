@@ -214,3 +214,54 @@ fn a_pool_that_does_not_close_keeps_nobody_waiting_for_the_next() {
         end(runtime).await;
     });
 }
+
+/// Its thread ends while it is blocked, with a call in the mailbox that had spent its token and suffered its delay.
+#[test]
+fn what_was_lost_before_it_began_is_sent_again_and_pays_once() {
+    let tokio =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    tokio.block_on(async {
+        let behaviour = replies();
+        let runtime = seawall::Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour.clone())
+            .parse(
+                "[runtime]\narbiters = 1\nallow_faults = true\n[services.users]\nkind = \"scripted\"\n\
+                 retry = false\nrate = { limit = 2, burst = 2, per = \"1h\" }\nfaults.delay = \"1ms\"\n\
+                 keyed.rate = { limit = 1, burst = 1, per = \"1h\" }",
+            )
+            .expect("TOML")
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let mut events = runtime.events();
+        behaviour.react(|asked| match asked.id {
+            1 => {
+                actix_rt::System::current().stop();
+                Reaction::Block(ms(300))
+            }
+            _ => Reaction::Reply,
+        });
+        let blocked = {
+            let users = users.clone();
+            tokio::spawn(async move { users.send(Ask(1)).await.map(drop) })
+        };
+        while behaviour.attempts() == 0 {
+            tokio::time::sleep(ms(1)).await;
+        }
+        users.keyed("one").send(Ask(2)).await.expect("it is made on the next thread, for the same tokens");
+        // It ended with its thread, or just before.
+        let _ = blocked.await.expect("it does not panic");
+        let delays = "seawall_faults_injected_total{service=\"users\",fault=\"delay\"} 2\n";
+        assert!(runtime.metrics().contains(delays), "{}", runtime.metrics());
+        let cause = loop {
+            let next = tokio::time::timeout(ms(10_000), events.next()).await.expect("it is told");
+            if let What::ShardRestarted { cause, .. } = next.expect("they go on").what {
+                break cause;
+            }
+        };
+        assert_eq!(cause, Cause::ThreadEnded);
+        assert_eq!(runtime.drain().await.cut_off, 0);
+    });
+}

@@ -2,7 +2,7 @@ use seawall::{
     Failure,
     downstream::{Blame, Reached, Symptom},
 };
-use seawall_testkit::{Ask, Change, Reaction, virtual_time};
+use seawall_testkit::{Ask, Behaviour, Change, Reaction, virtual_time};
 
 use crate::support::{down, end, fails, ms, replies, start};
 
@@ -91,5 +91,26 @@ fn an_answer_that_says_no_is_not_retried_unless_asked_for() {
         users.send(Ask(1)).await.expect_err("it fails");
         assert_eq!(behaviour.attempts(), 1);
         end(runtime).await;
+    });
+}
+
+/// Who asks for less and may have worked on it all the same is not given a write twice; who refused it before any work is.
+#[test]
+fn a_write_is_sent_again_only_to_who_refused_it_before_any_work() {
+    virtual_time(async || {
+        for (reached, attempts) in [(Reached::Yes, 1), (Reached::Maybe, 1), (Reached::No, 2)] {
+            let behaviour = Behaviour::new(move |asked| match asked.number {
+                1 => Reaction::Fail(Failure::new(Blame::Overload, "slow down").reached(reached)),
+                _ => Reaction::Reply,
+            });
+            let (runtime, users) = start("", &behaviour).await;
+            let sent = users.send(Change(1)).await;
+            assert_eq!(
+                (sent.is_ok(), behaviour.attempts()),
+                (reached == Reached::No, attempts),
+                "{reached:?}"
+            );
+            end(runtime).await;
+        }
     });
 }

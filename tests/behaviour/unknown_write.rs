@@ -11,7 +11,7 @@ use seawall::{
     call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing, TagWriter},
     downstream::Reached,
 };
-use seawall_testkit::{Behaviour, Change, Lookup, Reaction, Scripted, virtual_time};
+use seawall_testkit::{Behaviour, Change, Echo, Lookup, Mock, Reaction, Scripted, virtual_time};
 use tokio::time::sleep;
 
 use crate::support::{down, end, ms, replies, settle, start};
@@ -171,5 +171,31 @@ fn a_kept_reply_whose_end_calls_the_service_again_is_dropped_where_it_can() {
         assert!(dropped.load(Ordering::Relaxed) > evicted);
         on.store(false, Ordering::Relaxed);
         end(runtime).await;
+    });
+}
+
+/// A mock's rule is the other side, and whoever gave up on it does not know what it did either.
+#[test]
+fn a_mocks_write_that_timed_out_or_was_dropped_is_unknown_too() {
+    virtual_time(async || {
+        let mock = Mock::<Scripted>::with_policies("users", "timeout = \"2s\"").expect("it is right");
+        mock.on(|look: &Lookup| Ok(Echo { id: look.0, serial: 1, number: 1 }));
+        mock.on_async(|_: Arc<Change>| std::future::pending());
+        let users = mock.service();
+        let read = async |id| users.send(Lookup(id)).await.expect("it answers").origin();
+        let error = users.send(Change(1)).await.expect_err("it hangs");
+        assert_eq!(error.reached(), Reached::Maybe);
+        assert_eq!(mock.calls::<Change>(), 1, "and it is not made twice");
+        let mut dropped = users.send(Change(2));
+        assert!((&mut dropped).now_or_never().is_none());
+        drop(dropped);
+        for id in [1, 2] {
+            assert_eq!(
+                [read(id).await, read(id).await],
+                [Origin::Fresh; 2],
+                "{id} may be written between the two"
+            );
+        }
+        assert_eq!([read(3).await, read(3).await], [Origin::Fresh, Origin::Cached]);
     });
 }

@@ -1,5 +1,10 @@
 //! What users write may panic anywhere: it fails its own call, and nothing else.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use seawall::{
     Call, Failure,
     call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing, TagWriter},
@@ -89,6 +94,57 @@ fn a_panic_in_a_fallback_is_its_own_calls_failure() {
             let result = users.send(Ask(1)).fallback(|_| -> Echo { panic!("user code panics") }).await;
             assert!(result.expect_err("it panics").to_string().contains("user code panics"));
         }
+        end(runtime).await;
+    });
+}
+
+/// A write of its own future, which panics when it is dropped.
+struct Leaves {
+    pending: bool,
+}
+
+struct Ends {
+    pending: bool,
+}
+
+impl Future for Ends {
+    type Output = Result<u64, Failure>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.pending { Poll::Pending } else { Poll::Ready(Ok(1)) }
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("user code panics as it ends");
+        }
+    }
+}
+
+impl Call<Scripted> for Leaves {
+    type Reply = u64;
+    const NAME: &'static str = "Leaves";
+
+    fn attempt(&self, _: &Scripted, _: &Attempt) -> impl Future<Output = Result<u64, Failure>> {
+        Ends { pending: self.pending }
+    }
+}
+
+#[test]
+fn a_future_that_panics_when_it_is_dropped_fails_its_own_call() {
+    virtual_time(async || {
+        let (runtime, users) = start("timeout = \"1s\"", &replies()).await;
+        users.send(Ask(0)).await.expect("it is open");
+        let mut events = runtime.events();
+        let error = users.send(Leaves { pending: false }).await.expect_err("it panicked");
+        assert!(format!("{error:?}").contains("user code panics as it ends"), "{error:?}");
+        let error = users.send(Leaves { pending: true }).await.expect_err("it hangs");
+        assert!(error.is_timeout(), "{error}");
+        users.send(Ask(1)).await.expect("others go on");
+        let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        assert!(told.is_empty(), "its shard lives: {told:?}");
         end(runtime).await;
     });
 }

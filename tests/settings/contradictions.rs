@@ -73,6 +73,11 @@ fn more_idle_than_there_are() {
         error: pool.min_idle = 30 idle connections are more than pool.max = 20 allows
           --> settings:5:10: services.users.pool.min_idle
         "#);
+    assert_snapshot!(users_refused("pool = { max = 50, min_idle = 30 }"), @r#"
+        the settings have an error
+        error: pool.min_idle = 30 idle connections are more than pool.max_idle = 20 allows
+          --> settings:5:20: services.users.pool.min_idle
+        "#);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Settings: what is wrong with them is told as these snapshots have it; what is right is layered as `explain` shows.
 
+mod inherited;
 mod kind;
 mod support;
 

@@ -42,6 +42,11 @@ fn refused_by(builder: Builder, settings: String) -> String {
     outcome(builder, settings).expect_err("the settings are taken").to_string()
 }
 
+/// A runtime starts on these settings.
+pub(crate) fn taken(settings: &str) {
+    outcome(builder(), settings.to_owned()).unwrap_or_else(|errors| panic!("{errors}"));
+}
+
 /// Starts a runtime on settings that may be right.
 pub(crate) fn refused_or_taken(settings: String) {
     let _ = outcome(builder(), settings);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{self, cargo};
+use crate::sim;
 
 /// The binaries, in the order of their running.
 const BENCHES: [&str; 5] = ["policies", "costs", "footprint", "http", "postgres"];
@@ -55,6 +56,10 @@ pub(crate) fn run(thoroughness: Thoroughness) -> Result<(), String> {
         process::run(&mut command)?;
         lines += &fs::read_to_string(&part).map_err(failed(&part))?;
     }
+    println!("\n== overload, in virtual time");
+    let part = folder.join("overload.jsonl");
+    sim::run(&["--overload".into(), "--figures".into(), part.clone().into_os_string()])?;
+    lines += &fs::read_to_string(&part).map_err(failed(&part))?;
     lines += &instructions()?;
     fs::write(&file, joined(&lines)).map_err(failed(&file))?;
     println!("\n{} figures in {}", lines.lines().count(), file.display());

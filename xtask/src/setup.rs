@@ -52,6 +52,12 @@ const NEEDS: &[Need] = &[
         probe: &["faketime", "--version"],
         source: Source::Debian { packages: &["faketime"] },
     },
+    Need {
+        name: "redis",
+        scope: Scope::Tests,
+        probe: &["redis-server", "--version"],
+        source: Source::Debian { packages: &["redis-server"] },
+    },
     // Debian keeps the server out of the path, in a folder for each version.
     Need {
         name: "postgresql",

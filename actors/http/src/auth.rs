@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant};
 /// every request.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// How a service knows us: what its `authorization` header says.
+/// How a service or its proxy knows us: what the `authorization` header says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Auth {
     Bearer(Secret),
@@ -29,14 +29,11 @@ struct Written {
 
 impl<'de> Deserialize<'de> for Auth {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wrong = serde::de::Error::custom;
+        let wrong = serde::de::Error::custom::<&str>;
         match Written::deserialize(deserializer)? {
             Written { bearer: Some(token), user: None, password: None } => Ok(Self::Bearer(token)),
-            Written { bearer: None, user: Some(user), password: Some(password) } if !user.contains(':') => {
-                Ok(Self::Basic { user, password })
-            }
-            Written { bearer: None, user: Some(_), password: Some(_) } => {
-                Err(wrong("a `user` has no colon: what follows it would be the password"))
+            Written { bearer: None, user: Some(user), password: Some(password) } => {
+                Self::basic(user, password).map_err(wrong)
             }
             _ => Err(wrong("either `bearer`, or `user` and `password`")),
         }
@@ -44,11 +41,20 @@ impl<'de> Deserialize<'de> for Auth {
 }
 
 impl Auth {
+    /// # Errors
+    /// For a user whom the other side would read as another.
+    pub(crate) fn basic(user: String, password: Secret) -> Result<Self, &'static str> {
+        match user.contains(':') {
+            false => Ok(Self::Basic { user, password }),
+            true => Err("a `user` has no colon: what follows it would be the password"),
+        }
+    }
+
     /// Reads the secret and writes the header.
     ///
     /// # Errors
     /// When it is not there, or holds what no header may carry. The text repeats nothing of it.
-    fn header(&self) -> Result<HeaderValue, String> {
+    pub(crate) fn header(&self) -> Result<HeaderValue, String> {
         let (secret, text) = match self {
             Self::Bearer(token) => (token, token.read().map(|token| format!("Bearer {}", token.expose()))),
             Self::Basic { user, password } => (
@@ -58,9 +64,9 @@ impl Auth {
                 }),
             ),
         };
-        let text = text.map_err(|error| format!("`http.auth` cannot be used: {error}"))?;
+        let text = text.map_err(|error| format!("the credentials cannot be used: {error}"))?;
         let mut value = crate::request::header_value(&text).map_err(|_| {
-            format!("`http.auth` cannot be used: {secret} has a character that no header may carry")
+            format!("the credentials cannot be used: {secret} has a character that no header may carry")
         })?;
         value.set_sensitive(true);
         Ok(value)

@@ -1,6 +1,6 @@
 use awc::http::{
     StatusCode,
-    header::{self, HeaderValue},
+    header::{self, HeaderValue, LOCATION},
 };
 use seawall::{
     call::Attempt,
@@ -12,7 +12,7 @@ use crate::{
     place::Place,
     reply::{self, Coding},
     watch::Watch,
-    wire::{Answer, Exchange},
+    wire::{Answer, Exchange, Proxy},
 };
 
 /// How often a request is sent at most when it keeps meeting connections that the server has closed while they were
@@ -64,18 +64,17 @@ impl Http {
         let parts = self.prepare(request, place, D::ACCEPT);
         async move {
             let mut parts = parts?;
-            let ended = match &self.hook {
-                None => {
-                    let mut answer = self.exchange(&mut parts, place, attempt).await?;
-                    parts.recycle(place.template.accepting(D::ACCEPT));
-                    self.answered::<D, E>(&mut answer, attempt).await?
-                }
+            let ended = if self.goes_straight {
+                let mut answer = self.exchange(&mut parts, place, attempt).await?;
+                parts.recycle(place.template.accepting(D::ACCEPT));
+                self.answered::<D, E>(&mut answer, attempt).await?
+            } else {
                 // In a box, as what is rare.
-                Some(hook) => Box::pin(self.hooked::<D, E>(hook, &parts, place, attempt)).await?,
+                Box::pin(self.follow::<D, E>(parts, place, attempt)).await?
             };
             match ended {
                 Ended::Reply(reply) => Ok(reply),
-                Ended::Failed(failure, _) => Err(failure),
+                Ended::Failed(failed) => Err(failed.failure),
             }
         }
     }
@@ -108,7 +107,7 @@ impl Http {
     }
 
     /// A request that a hook changes, anew each time it is made.
-    async fn hooked<D: Decode, E: ErrorBody>(
+    pub(crate) async fn hooked<D: Decode, E: ErrorBody>(
         &self,
         hook: &Hook,
         parts: &RequestParts,
@@ -119,14 +118,25 @@ impl Http {
         loop {
             let mut signed = parts.clone();
             hook.before(&mut signed, attempt).await?;
-            let mut answer = self.exchange(&mut signed, place, attempt).await?;
-            let ended = self.answered::<D, E>(&mut answer, attempt).await?;
-            let refused = matches!(ended, Ended::Failed(_, StatusCode::UNAUTHORIZED));
+            let ended = self.once::<D, E>(&mut signed, place, attempt).await?;
+            let refused =
+                matches!(&ended, Ended::Failed(failed) if failed.status == StatusCode::UNAUTHORIZED);
             if !refused || asked || !hook.unauthorized(attempt).await {
                 return Ok(ended);
             }
             asked = true;
         }
+    }
+
+    /// One request and what its answer is.
+    pub(crate) async fn once<D: Decode, E: ErrorBody>(
+        &self,
+        parts: &mut RequestParts,
+        place: &Place,
+        attempt: &Attempt,
+    ) -> Result<Ended<D::Reply>, Failure> {
+        let mut answer = self.exchange(parts, place, attempt).await?;
+        self.answered::<D, E>(&mut answer, attempt).await
     }
 
     /// One request, until its answer begins; over another connection if the one at hand turns out to be closed.
@@ -138,6 +148,9 @@ impl Http {
     ) -> Result<Answer, Failure> {
         for propagated in self.settings.propagate() {
             propagated.put(parts, attempt, &self.left);
+        }
+        if let Some(server) = &place.through {
+            self.go_through(parts, server)?;
         }
         let mut tries = 1;
         loop {
@@ -157,6 +170,13 @@ impl Http {
         }
     }
 
+    /// Has the request made by a proxy: after all else, since what it is signed for is not the proxy's.
+    fn go_through(&self, parts: &mut RequestParts, server: &str) -> Result<(), Failure> {
+        let known =
+            self.settings.proxy().and_then(Proxy::auth).map(|auth| self.proxy_authorization.get(auth));
+        parts.go_through(server, known.transpose()?)
+    }
+
     /// An answer's head has come.
     async fn answered<D: Decode, E: ErrorBody>(
         &self,
@@ -166,7 +186,7 @@ impl Http {
         let status = answer.status();
         if !D::accepts(status) {
             // In a box, as what is rare.
-            return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await, status));
+            return Ok(Ended::Failed(Box::pin(self.failed::<E>(answer)).await));
         }
         let coding = Coding::of(answer.headers())?;
         attempt.enter(Stage::Body);
@@ -179,12 +199,13 @@ impl Http {
     }
 
     /// The failure that an answer is, with what its body says of it.
-    async fn failed<E: ErrorBody>(&self, answer: &mut Answer) -> Failure {
+    async fn failed<E: ErrorBody>(&self, answer: &mut Answer) -> Box<Failed> {
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED {
             self.authorization.doubt();
         }
-        let failed = failure::of_answer(status, answer.headers());
+        let failure = failure::of_answer(status, answer.headers());
+        let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection()).cloned();
         let said = match E::WANTED && status.as_u16() >= 400 {
             true => reply::read_error(answer, self.settings.max_body(), self.settings.max_decoded())
                 .await
@@ -194,15 +215,24 @@ impl Http {
                 None
             }
         };
-        match said {
-            Some(error) => failed.caused_by(error),
-            None => failed,
-        }
+        let failure = match said {
+            Some(error) => failure.caused_by(error),
+            None => failure,
+        };
+        Box::new(Failed { failure, status, location })
     }
 }
 
 /// How an exchange ended that had an answer.
-enum Ended<R> {
+pub(crate) enum Ended<R> {
     Reply(R),
-    Failed(Failure, StatusCode),
+    Failed(Box<Failed>),
+}
+
+/// An answer that is no reply.
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) status: StatusCode,
+    /// Where a redirect leads.
+    pub(crate) location: Option<HeaderValue>,
 }

@@ -14,7 +14,7 @@ use crate::{
     auth::Authorization,
     place::Place,
     propagate::Left,
-    wire::{ConnectionPermits, SetupError, WireSettings, Wires},
+    wire::{ConnectionPermits, Proxy, SetupError, WireSettings, Wires},
 };
 
 /// An HTTP/1.1 service: the kind `"http"`.
@@ -25,12 +25,17 @@ use crate::{
 /// fails at once and is the breaker's to judge.
 pub struct Http {
     pub(crate) settings: HttpSettings,
-    /// Where it is; one at least.
-    places: Vec<Place>,
+    /// Its endpoints, one at least, and after them where its redirects may lead.
+    pub(crate) places: Vec<Place>,
+    /// How many of the places are endpoints.
+    pub(crate) endpoints: usize,
     service: Arc<str>,
     pub(crate) authorization: Authorization,
+    pub(crate) proxy_authorization: Authorization,
     pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) left: Left,
+    /// Whether requests are neither changed by a hook nor led on by redirects.
+    pub(crate) goes_straight: bool,
 }
 
 /// What a health check says that it has time for.
@@ -42,7 +47,7 @@ const LONGEST_CHECK: Duration = Duration::from_secs(60);
 struct SharedWires(Mutex<Option<Vec<Arc<Wires>>>>);
 
 impl SharedWires {
-    /// Those of each endpoint, in their order.
+    /// Those of each endpoint, in their order, and of each server that redirects may lead to.
     fn get(&self, settings: &HttpSettings, context: &OpenContext) -> Result<Vec<Arc<Wires>>, SetupError> {
         let mut made = self.0.lock();
         if let Some(wires) = &*made {
@@ -61,6 +66,7 @@ impl SharedWires {
         let first = Wires::new(
             WireSettings {
                 tls: settings.tls().clone(),
+                proxy: settings.proxy().cloned(),
                 connect_timeout: context.connect_timeout(),
                 max_header: settings.max_header(),
                 min_idle: pool.min_idle,
@@ -74,6 +80,9 @@ impl SharedWires {
         let mut wires = vec![Arc::clone(&first)];
         for other in others {
             wires.push(first.beside(other.clone(), permits())?);
+        }
+        for elsewhere in settings.redirect_to() {
+            wires.push(first.elsewhere(elsewhere.clone(), permits())?);
         }
         Ok(made.insert(wires).clone())
     }
@@ -105,17 +114,30 @@ impl Downstream for Http {
         let shared = context.shared(SharedWires::default);
         let wires = shared.get(settings, context).map_err(failed)?;
         let authorization = Authorization::default();
-        if let Some(auth) = settings.auth() {
-            authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
+        let proxy_authorization = Authorization::default();
+        let known_by = [
+            (settings.auth(), &authorization),
+            (settings.proxy().and_then(Proxy::auth), &proxy_authorization),
+        ];
+        for (auth, authorization) in known_by {
+            if let Some(auth) = auth {
+                authorization.get(auth).map_err(|failure| OpenError::new(failure.to_string()))?;
+            }
         }
-        let addresses = Self::endpoints(settings).into_iter();
+        let endpoints = Self::endpoints(settings);
+        let (count, hook) = (endpoints.len(), context.extension::<Hook>());
+        let elsewhere = settings.redirect_to().iter().map(|target| EndpointAddress::new(target.to_string()));
+        let addresses = endpoints.into_iter().chain(elsewhere);
         let places = addresses.zip(&wires).map(|(address, wires)| Place::open(address, wires));
         Ok(Self {
             settings: settings.clone(),
             places: places.collect::<Result<_, _>>()?,
+            endpoints: count,
             service: context.service().clone(),
             authorization,
-            hook: context.extension::<Hook>(),
+            proxy_authorization,
+            goes_straight: hook.is_none() && settings.redirects() == 0,
+            hook,
             left: Left::default(),
         })
     }
@@ -124,8 +146,7 @@ impl Downstream for Http {
     /// service is taken for well.
     async fn check(&self) -> Result<(), Failure> {
         let Some(path) = self.settings.health() else { return Ok(()) };
-        let mut asked: FuturesUnordered<_> = self
-            .places
+        let mut asked: FuturesUnordered<_> = self.places[..self.endpoints]
             .iter()
             .map(|place| async {
                 // Bounded by `health.timeout`, not by this.
@@ -149,7 +170,7 @@ impl Downstream for Http {
         self.places.iter().for_each(Place::retire);
     }
 
-    /// Of all endpoints together.
+    /// Of all endpoints together, and of where redirects lead.
     fn pool(context: &OpenContext) -> Option<PoolFigures> {
         let shared = context.find_shared::<SharedWires>()?;
         let wires = shared.0.lock().clone()?;

@@ -19,10 +19,15 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct Table<'a> {
+    version: &'static str,
+    max_header: ByteSize,
     max_body: ByteSize,
     max_decoded: ByteSize,
     headers: BTreeMap<&'a str, String>,
     auth: Option<Known<'a>>,
+    proxy: Option<Through<'a>>,
+    redirects: u8,
+    redirect_to: Vec<String>,
     health: Option<&'a str>,
     propagate: &'a [Propagated],
 }
@@ -35,21 +40,51 @@ enum Known<'a> {
     Basic { user: &'a str, password: &'a Secret },
 }
 
+/// What the service is reached through.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Through<'a> {
+    Unknown(String),
+    Known {
+        url: String,
+        #[serde(flatten)]
+        known: Known<'a>,
+    },
+}
+
+impl<'a> Known<'a> {
+    fn by(auth: &'a Auth) -> Self {
+        match auth {
+            Auth::Bearer(bearer) => Self::Bearer { bearer },
+            Auth::Basic { user, password } => Self::Basic { user, password },
+        }
+    }
+}
+
 pub(crate) fn explain(settings: &HttpSettings) -> impl Serialize {
     let headers = settings.headers().iter();
-    let auth = settings.auth().map(|auth| match auth {
-        Auth::Bearer(bearer) => Known::Bearer { bearer },
-        Auth::Basic { user, password } => Known::Basic { user, password },
+    let auth = settings.auth().map(Known::by);
+    let proxy = settings.proxy().map(|proxy| {
+        let url = proxy.server().to_string();
+        match proxy.auth() {
+            Some(auth) => Through::Known { url, known: Known::by(auth) },
+            None => Through::Unknown(url),
+        }
     });
     Shown {
         tls: settings.targets().0.is_tls().then(|| settings.tls()),
         http: Table {
+            version: "1.1",
+            max_header: settings.max_header(),
             max_body: settings.max_body(),
             max_decoded: settings.max_decoded(),
             headers: headers
                 .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
                 .collect(),
             auth,
+            proxy,
+            redirects: settings.redirects(),
+            redirect_to: settings.redirect_to().iter().map(ToString::to_string).collect(),
             health: settings.health(),
             propagate: settings.propagate(),
         },
@@ -94,7 +129,12 @@ mod tests {
                     "http.health = false  # built-in default",
                     "http.max_body = \"8MiB\"  # built-in default",
                     "http.max_decoded = \"32MiB\"  # built-in default",
+                    "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"traceparent\", \"deadline\", \"attempt\"]  # built-in default",
+                    "http.proxy = false  # built-in default",
+                    "http.redirect_to = []  # built-in default",
+                    "http.redirects = 0  # built-in default",
+                    "http.version = \"1.1\"  # built-in default",
                     "tls.ca = false  # built-in default",
                     "tls.cert = false  # built-in default",
                     "tls.key = false  # built-in default",
@@ -112,7 +152,9 @@ mod tests {
         seawall_testkit::virtual_time(async || {
             let settings = "url = \"http://users.internal/v1\"\n[services.users.http]\nmax_body = \"1MiB\"\n\
                             headers = { x-from = \"shop\" }\nauth = { user = \"shop\", password = { env = \"PATH\" } }\n\
-                            health = \"/health\"\npropagate = [\"deadline\"]";
+                            health = \"/health\"\npropagate = [\"deadline\"]\n\
+                            redirects = 2\nredirect_to = [\"http://files.internal\"]\n\
+                            proxy = { url = \"http://proxy:3128\", user = \"ann\", password = { env = \"PATH\" } }";
             assert_eq!(
                 explained(settings).await,
                 [
@@ -122,7 +164,14 @@ mod tests {
                     "http.health = \"/health\"  # settings:8:1",
                     "http.max_body = \"1MiB\"  # settings:5:1",
                     "http.max_decoded = \"32MiB\"  # built-in default",
+                    "http.max_header = \"64KiB\"  # built-in default",
                     "http.propagate = [\"deadline\"]  # settings:9:1",
+                    "http.proxy.password.env = \"PATH\"  # settings:12:65",
+                    "http.proxy.url = \"http://proxy:3128\"  # settings:12:11",
+                    "http.proxy.user = \"ann\"  # settings:12:38",
+                    "http.redirect_to = [\"http://files.internal:80\"]  # settings:11:1",
+                    "http.redirects = 2  # settings:10:1",
+                    "http.version = \"1.1\"  # built-in default",
                     "url = \"http://users.internal/v1\"  # settings:3:1",
                 ]
             );

@@ -7,7 +7,7 @@
 #![doc = include_str!("failure/table.md")]
 //!
 //! A failure's code is the status (`503`), or one word: `dns`, `refused`, `tls`, `pool`, `connect_timeout`, `local`,
-//! `network`, `reset`, `protocol`, `body`.
+//! `network`, `proxy`, `reset`, `protocol`, `body`, `redirects`.
 //!
 //! What a service is, its settings say: [`HttpSettings`]. What cannot stand in a file, as the signing of requests, is a
 //! [`HttpHook`].
@@ -18,9 +18,11 @@ mod derive;
 mod downstream;
 mod explain;
 mod failure;
+mod follow;
 mod hook;
 mod place;
 mod propagate;
+mod redirect;
 mod reply;
 mod request;
 mod settings;

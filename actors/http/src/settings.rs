@@ -10,9 +10,13 @@ use serde::Deserialize;
 use crate::{
     auth::Auth,
     propagate::Propagated,
+    redirect,
     request::{header_name, header_value},
-    wire::{Target, TlsSettings},
+    wire::{Proxy, Target, TlsSettings},
 };
+
+/// The most servers that redirects may lead to: each has a pool of its own.
+const MOST_SERVERS: usize = 16;
 
 /// How one HTTP service is reached. All of it stands on a service or above; a change replaces the pool.
 ///
@@ -26,6 +30,10 @@ use crate::{
 /// | `http.max_decoded` | `"32MiB"` | the same once decoded, for bodies that come in gzip |
 /// | `http.headers` | none | headers of every request; one that a call sets is the call's |
 /// | `http.auth` | none | `{ bearer = { env = ".." } }` or `{ user = "..", password = { file = ".." } }` |
+/// | `http.version` | `"1.1"` | the version of HTTP; there is no other yet |
+/// | `http.redirects` | 0 | how many redirects are followed, to 5: within the service, and mostly of GETs |
+/// | `http.redirect_to` | none | other servers that redirects may lead to: `["https://files.internal"]`; they get no credentials |
+/// | `http.proxy` | `false` | `"http://host:port"`, or a table of `url`, `user` and `password = { env = ".." }`; the environment's are never used |
 /// | `http.health` | none | a path that answers a GET with 2xx while the service is well; for `health.interval` |
 /// | `http.propagate` | all | what is passed on: `"traceparent"`, `"deadline"`, `"attempt"` |
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -53,11 +61,15 @@ struct Written {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 struct Table {
+    version: Version,
     max_header: HeaderLimit,
     max_body: ByteSize,
     max_decoded: ByteSize,
     headers: Headers,
     auth: Option<Auth>,
+    redirects: Redirects,
+    redirect_to: Servers,
+    proxy: Option<Proxy>,
     health: Option<HealthPath>,
     propagate: Vec<Propagated>,
 }
@@ -65,11 +77,15 @@ struct Table {
 impl Default for Table {
     fn default() -> Self {
         Self {
+            version: Version,
             max_header: HeaderLimit(ByteSize::kib(64)),
             max_body: ByteSize::mib(8),
             max_decoded: ByteSize::mib(32),
             headers: Headers::default(),
             auth: None,
+            redirects: Redirects(0),
+            redirect_to: Servers::default(),
+            proxy: None,
             health: None,
             propagate: Propagated::ALL.to_vec(),
         }
@@ -91,6 +107,22 @@ impl TryFrom<Written> for HttpSettings {
         };
         if tls != TlsSettings::default() && !target.is_tls() {
             return Err("`tls` is set, but `url` begins with http://; write https://".into());
+        }
+        let allowed = &http.redirect_to.0;
+        if http.redirects.0 == 0 && !allowed.is_empty() {
+            return Err(
+                "`http.redirect_to` is set, but no redirects are followed; set `http.redirects`".into()
+            );
+        }
+        if let Some(plain) = allowed.iter().find(|allowed| target.is_tls() && !allowed.is_tls()) {
+            return Err(format!(
+                "`http.redirect_to` names {plain}, but redirects are never followed from https:// to http://"
+            ));
+        }
+        if let Some(own) = allowed.iter().find(|allowed| **allowed == target || others.contains(allowed)) {
+            return Err(format!(
+                "`http.redirect_to` names {own}, which is the service itself and always allowed"
+            ));
         }
         Ok(Self { target, others, base, tls, http })
     }
@@ -201,6 +233,73 @@ impl TryFrom<ByteSize> for HeaderLimit {
     }
 }
 
+/// The version of HTTP that is spoken.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "String")]
+struct Version;
+
+impl TryFrom<String> for Version {
+    type Error = String;
+
+    fn try_from(version: String) -> Result<Self, String> {
+        match version.as_str() {
+            "1.1" => Ok(Self),
+            "2" | "2.0" => {
+                Err("HTTP/2 is not spoken: the library under awc that would speak it has a known hole that \
+                                is not mended; write \"1.1\", or leave it out"
+                    .into())
+            }
+            other => Err(format!("\"{other:.20}\" is not spoken; write \"1.1\", or leave it out")),
+        }
+    }
+}
+
+/// How many redirects are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "u8")]
+struct Redirects(u8);
+
+impl TryFrom<u8> for Redirects {
+    type Error = String;
+
+    fn try_from(most: u8) -> Result<Self, String> {
+        match most <= redirect::MOST {
+            true => Ok(Self(most)),
+            false => Err(format!(
+                "{most} redirects are too many for one attempt: each is a whole exchange; {} at most",
+                redirect::MOST
+            )),
+        }
+    }
+}
+
+/// Servers by scheme, host and port alone.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct Servers(Vec<Target>);
+
+impl TryFrom<Vec<String>> for Servers {
+    type Error = String;
+
+    fn try_from(urls: Vec<String>) -> Result<Self, String> {
+        if urls.len() > MOST_SERVERS {
+            return Err(format!("{} servers are more than the {MOST_SERVERS} that may be named", urls.len()));
+        }
+        let mut servers: Vec<Target> = Vec::new();
+        for url in urls {
+            let Address { target, base } = Address::try_from(url)?;
+            if !base.is_empty() {
+                return Err(format!("{target} has a path; any of its paths may be led to, so write none"));
+            }
+            if servers.contains(&target) {
+                return Err(format!("{target} is there twice"));
+            }
+            servers.push(target);
+        }
+        Ok(Self(servers))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "String")]
 struct HealthPath(String);
@@ -246,6 +345,21 @@ impl HttpSettings {
 
     pub(crate) fn auth(&self) -> Option<&Auth> {
         self.http.auth.as_ref()
+    }
+
+    /// How many redirects are followed.
+    pub(crate) fn redirects(&self) -> u8 {
+        self.http.redirects.0
+    }
+
+    /// Where they may lead, besides the service itself.
+    pub(crate) fn redirect_to(&self) -> &[Target] {
+        &self.http.redirect_to.0
+    }
+
+    /// What all connections go through.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.http.proxy.as_ref()
     }
 
     /// The path that tells whether the service is well.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall::telemetry::What;
+use seawall::telemetry::{Cause, What};
 use seawall_http::Http;
 
 use crate::harness::times::now;
@@ -60,7 +60,11 @@ async fn play(stage: Stage) -> Report {
     report.exactly("services that were asked after it", back.len(), 3);
     let slowest = back.into_iter().max().unwrap_or(Duration::MAX);
     report.within("until all three answer", slowest, Duration::from_secs(1));
-    // Its keepers died with the thread and can tell nothing; that there are others is told.
+    let ended = outcome
+        .events
+        .iter()
+        .filter(|seen| matches!(seen.event.what, What::ShardRestarted { cause: Cause::ThreadEnded, .. }));
+    report.at_least("shards that are told to have ended with it", ended.count(), 3);
     let opened = outcome
         .events
         .iter()

@@ -95,7 +95,7 @@ pub struct Adaptive {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     limit: f64,
     /// How long calls usually take, in seconds; 0 if that is not known yet.
@@ -122,6 +122,13 @@ impl Adaptive {
         let limit = f64::from(settings.initial.min(settings.max).max(settings.min).max(1));
         let window = Window::default();
         Self { settings, state: Mutex::new(State { limit, usual: 0.0, windows: 0, shrank: None, window }) }
+    }
+
+    /// The same limit by other settings: what was learned of the downstream holds, within their bounds.
+    pub fn by(&self, settings: AdaptiveSettings) -> Self {
+        let mut state = self.state.lock().clone();
+        state.bound(&settings);
+        Self { settings, state: Mutex::new(state) }
     }
 
     /// What it goes by.
@@ -156,8 +163,7 @@ impl Adaptive {
                 };
             }
         }
-        state.limit =
-            state.limit.clamp(f64::from(self.settings.min.max(1)), f64::from(self.settings.max.max(1)));
+        state.bound(&self.settings);
         whole(state.limit)
     }
 }
@@ -175,6 +181,10 @@ fn whole(limit: f64) -> u32 {
 }
 
 impl State {
+    fn bound(&mut self, settings: &AdaptiveSettings) {
+        self.limit = self.limit.clamp(f64::from(settings.min.max(1)), f64::from(settings.max.max(1)));
+    }
+
     /// Takes in how long calls took in a window of this length; how long they usually take. In seconds.
     fn learn(&mut self, rtt: f64, length: f64) -> f64 {
         if self.windows < WARM_UP {

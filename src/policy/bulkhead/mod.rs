@@ -157,7 +157,7 @@ impl<W> Bulkhead<W> {
             interval: AtomicU64::new(0),
             queue: Mutex::new(None),
         };
-        bulkhead.set_limits(max_in_flight, max_queue, codel);
+        bulkhead.set_limits(|| max_in_flight, max_queue, codel);
         bulkhead
     }
 
@@ -273,10 +273,16 @@ impl<W> Bulkhead<W> {
         flushed
     }
 
-    /// Changes the settings. Places that are free now are to be offered to who waits.
-    pub fn set_limits(&self, max_in_flight: u32, max_queue: u32, codel: Option<CodelSettings>) {
+    /// Changes the settings. Places that are free now are to be offered to who waits. `max_in_flight` is called under the
+    /// lock, as that of [`set_max_in_flight`](Self::set_max_in_flight).
+    pub fn set_limits(
+        &self,
+        max_in_flight: impl FnOnce() -> u32,
+        max_queue: u32,
+        codel: Option<CodelSettings>,
+    ) {
         let _queue = self.queue.lock();
-        self.max_in_flight.store(max_in_flight, Ordering::Relaxed);
+        self.max_in_flight.store(max_in_flight(), Ordering::Relaxed);
         self.max_queue.store(max_queue, Ordering::Relaxed);
         let off = CodelSettings { target: Duration::MAX, interval: Duration::MAX };
         let CodelSettings { target, interval } = codel.unwrap_or(off);

@@ -59,9 +59,9 @@ impl Default for RateSettings {
 #[derive(Debug)]
 pub struct Rate {
     /// Time from one call to the next, in nanoseconds.
-    interval: u64,
+    interval: AtomicU64,
     /// How much earlier than due a call may come.
-    tolerance: u64,
+    tolerance: AtomicU64,
     due: AtomicU64,
     /// How many stand in line.
     waiting: AtomicU32,
@@ -82,10 +82,28 @@ pub enum Turn {
 impl Rate {
     /// A limit that nothing was taken of yet.
     pub fn new(settings: &RateSettings) -> Self {
-        let per = nanos(settings.per);
-        let interval = (per / u64::from(settings.limit.max(1))).max(1);
-        let tolerance = interval.saturating_mul(u64::from(settings.burst.max(1)) - 1);
-        Self { interval, tolerance, due: AtomicU64::new(0), waiting: AtomicU32::new(0) }
+        let (interval, tolerance) = pace(settings);
+        Self {
+            interval: AtomicU64::new(interval),
+            tolerance: AtomicU64::new(tolerance),
+            due: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+        }
+    }
+
+    /// Goes by other settings from now on. What was taken stays taken: as many tokens are owed after as before, and each
+    /// comes back at the new pace. Who waits is to ask again.
+    pub fn set(&self, settings: &RateSettings, now: Tick) {
+        let (interval, tolerance) = pace(settings);
+        let before = self.interval.swap(interval, Ordering::Relaxed);
+        self.tolerance.store(tolerance, Ordering::Relaxed);
+        let now = now.as_nanos();
+        let anew = |due: u64| {
+            let owed = u128::from(due.saturating_sub(now)) * u128::from(interval) / u128::from(before);
+            (owed > 0).then(|| now.saturating_add(u64::try_from(owed).unwrap_or(u64::MAX)))
+        };
+        // Nothing is owed of what lies behind.
+        let _ = self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, anew);
     }
 
     /// Takes one token.
@@ -108,7 +126,7 @@ impl Rate {
             if wait > patience {
                 return Err(Duration::from_nanos(wait));
             }
-            let next = due.max(now).saturating_add(self.interval);
+            let next = due.max(now).saturating_add(self.interval());
             match self.due.compare_exchange_weak(due, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(current) => due = current,
@@ -123,7 +141,7 @@ impl Rate {
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         let first = self.wait(self.due.load(Ordering::Relaxed), now.as_nanos());
-        let wait = first.saturating_add(self.interval.saturating_mul(ahead.into()));
+        let wait = first.saturating_add(self.interval().saturating_mul(ahead.into()));
         if wait > nanos(patience) {
             self.step_out();
             return Turn::Refused(Duration::from_nanos(wait));
@@ -138,8 +156,9 @@ impl Rate {
 
     /// Gives a token back that was taken and not used.
     pub fn give_back(&self) {
-        // Each that was taken moved this on by as much at least.
-        self.due.fetch_sub(self.interval, Ordering::Relaxed);
+        // Each that was taken moved this on by as much, at the pace of then.
+        let less = |due: u64| Some(due.saturating_sub(self.interval()));
+        let _ = self.due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// When there is a token next, if there is none now. Takes nothing.
@@ -155,13 +174,27 @@ impl Rate {
 
     /// How long a limit of which all was taken needs to come to rest.
     pub fn recovery(&self) -> Duration {
-        Duration::from_nanos(self.tolerance.saturating_add(self.interval))
+        Duration::from_nanos(self.tolerance().saturating_add(self.interval()))
     }
 
     /// How long after `now` the next token is there.
     fn wait(&self, due: u64, now: u64) -> u64 {
-        due.saturating_sub(self.tolerance).saturating_sub(now)
+        due.saturating_sub(self.tolerance()).saturating_sub(now)
     }
+
+    fn interval(&self) -> u64 {
+        self.interval.load(Ordering::Relaxed)
+    }
+
+    fn tolerance(&self) -> u64 {
+        self.tolerance.load(Ordering::Relaxed)
+    }
+}
+
+/// Interval and tolerance of these settings, in nanoseconds.
+fn pace(settings: &RateSettings) -> (u64, u64) {
+    let interval = (nanos(settings.per) / u64::from(settings.limit.max(1))).max(1);
+    (interval, interval.saturating_mul(u64::from(settings.burst.max(1)) - 1))
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -57,6 +57,11 @@ impl<L> Tenants<L> {
         Some(limit)
     }
 
+    /// Those that there are.
+    pub fn all(&self) -> Vec<Arc<L>> {
+        self.0.lock().limits.values().cloned().collect()
+    }
+
     /// Tenants that have a limit of their own.
     pub fn len(&self) -> usize {
         self.0.lock().limits.len()

@@ -141,3 +141,37 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Other settings change the pace of what comes, and not what was taken: as many are owed after as before, to within
+    /// the one that rounding may cost.
+    #[test]
+    fn a_change_owes_as_many_as_before(taken in 0_u32..50, limit in 1_u32..1_000, other in 1_u32..1_000, wait in 0_u64..2_000) {
+        let by = |limit| RateSettings { limit, burst: 50, ..RateSettings::default() };
+        let rate = Rate::new(&by(limit));
+        let start = Tick::from_nanos(1_000_000_000_000);
+        (0..taken).for_each(|_| rate.take(start).expect("it is of the burst"));
+        let now = start.after(Duration::from_millis(wait));
+        let back = wait * u64::from(limit) / 1000;
+        let owed = u64::from(taken).saturating_sub(back);
+        rate.set(&by(other), now);
+        let left = (0..60).take_while(|_| rate.take(now).is_ok()).count() as u64;
+        prop_assert!((50 - owed).abs_diff(left) <= 1, "{} are owed, {} were left", owed, left);
+        (0..left).for_each(|_| rate.give_back());
+        prop_assert!(rate.take(now).is_ok() == (left > 0));
+    }
+}
+
+#[test]
+fn what_is_given_back_after_the_rate_was_lowered_leaves_no_more_than_a_burst() {
+    let rate = Rate::new(&RateSettings::default());
+    let now = Tick::from_nanos(1_000);
+    rate.take(now).expect("there are many");
+    rate.set(
+        &RateSettings { per: Duration::from_secs(3600), burst: 1, ..RateSettings::default() },
+        Tick::from_nanos(2_000_000_000),
+    );
+    rate.give_back();
+    rate.take(Tick::from_nanos(2_000_000_000)).expect("nothing is owed");
+    rate.take(Tick::from_nanos(2_000_000_001)).expect_err("and it had only one");
+}

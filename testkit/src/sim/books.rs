@@ -28,7 +28,9 @@ struct Inner {
 struct Service {
     /// Calls by the second in which they began.
     started: Vec<u64>,
-    tallies: [Tally; 3],
+    tallies: [Tally; Kind::COUNT],
+    /// Calls whose ends nobody waits for.
+    told: u64,
     longest: Duration,
     /// Ends of calls that nothing of their callers' own spoiled.
     ends: Vec<End>,
@@ -64,6 +66,10 @@ impl Tally {
         Self { fresh, cached, stale, fallback, error, timeout, rejected, cancelled }
     }
 
+    pub(super) fn all(self) -> u64 {
+        self.fresh + self.cached + self.stale + self.fallback + self.unanswered()
+    }
+
     pub(super) fn unanswered(self) -> u64 {
         self.error + self.timeout + self.rejected + self.cancelled
     }
@@ -97,6 +103,22 @@ impl Books {
         let service = &mut inner.services[service];
         count_at(&mut service.started, at);
         (nonce, service.written.get(&key).copied().unwrap_or(0))
+    }
+
+    /// A call begins whose end nobody waits for. Its number.
+    pub(super) fn tell(&self, service: usize, at: Duration) -> u64 {
+        let mut inner = self.0.lock();
+        inner.calls += 1;
+        let nonce = inner.calls;
+        let service = &mut inner.services[service];
+        count_at(&mut service.started, at);
+        service.told += 1;
+        nonce
+    }
+
+    /// How many did.
+    pub(super) fn told(&self, service: usize) -> u64 {
+        self.0.lock().services[service].told
     }
 
     /// It ends. `spoiled` are those whose end its caller brought about: they say nothing about the service.

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     books::End,
-    kind::{Get, Look, Message, Put, Reply, Simulated, Trap},
+    kind::{Get, Look, Message, Put, Reply, Simulated, Tell, Trap},
     log::{Ending, Step},
     panics::inject,
     random::Random,
@@ -23,19 +23,32 @@ pub(super) async fn call_on(run: Arc<Run>, place: usize, service: Service<Simula
     let mut next = Instant::now();
     loop {
         let now = run.log.elapsed();
-        if now >= run.plan.load_ends {
-            return;
-        }
         next += random.interval(run.plan.services[place].callers.per_second * weather.flood(now));
         sleep_until(next).await;
+        if run.log.elapsed() >= run.plan.load_ends {
+            return;
+        }
         let call = Planned::draw(&run, place, &mut random);
+        let callers = run.plan.services[place].callers;
+        if callers.tells > 0.0 && random.happens(callers.tells) {
+            tell(&run, place, call.key, &service);
+            continue;
+        }
         let aborts = call.aborts;
         let (run, service) = (Arc::clone(&run), service.clone());
         let task = actix_rt::spawn(async move {
-            match call.kind {
-                Kind::Get => call.make(&run, &service, Get).await,
-                Kind::Look => call.make(&run, &service, Look).await,
-                Kind::Put => call.make(&run, &service, Put).await,
+            for again in 0..=callers.again {
+                if again > 0 {
+                    run.books.sight("tried again by its caller");
+                }
+                let is_done = match call.kind {
+                    Kind::Get | Kind::Tell => call.make(&run, &service, Get).await,
+                    Kind::Look => call.make(&run, &service, Look).await,
+                    Kind::Put => call.make(&run, &service, Put).await,
+                };
+                if is_done || run.log.elapsed() >= run.plan.load_ends {
+                    return;
+                }
             }
         });
         if let Some(after) = aborts {
@@ -45,6 +58,21 @@ pub(super) async fn call_on(run: Arc<Run>, place: usize, service: Service<Simula
             });
         }
     }
+}
+
+/// Sends a call whose answer nobody waits for.
+fn tell(run: &Run, place: usize, key: u64, service: &Service<Simulated>) {
+    let nonce = run.books.tell(place, run.log.elapsed());
+    run.log.add(place, Step::Call(Kind::Tell.name(), nonce));
+    run.books.sight("told");
+    service.do_send(Tell(Message {
+        nonce,
+        key,
+        deadline: Instant::now() + DEADLINE,
+        trap: None,
+        world: Arc::clone(&run.worlds[place]),
+        armed: Arc::default(),
+    }));
 }
 
 /// One call, and what its caller does with it.
@@ -65,6 +93,7 @@ struct Planned {
     trap: Option<Trap>,
     fallback: Option<Fallback>,
     priority: Priority,
+    tenant: Option<u64>,
 }
 
 /// What a caller's fallback does.
@@ -119,14 +148,16 @@ impl Planned {
                 ])
             }),
             priority: Priority::ALL[random.weighted(&callers.priorities)],
+            tenant: (callers.tenants > 0).then(|| random.below(callers.tenants)),
         }
     }
 
-    async fn make<C>(self, run: &Run, service: &Service<Simulated>, call: impl FnOnce(Message) -> C)
+    /// Makes it; whether its caller is done with it, and tries no other.
+    async fn make<C>(&self, run: &Run, service: &Service<Simulated>, call: impl FnOnce(Message) -> C) -> bool
     where
         C: Call<Simulated, Reply = Reply>,
     {
-        let Self { place, kind, key, hurry, patience, trap, .. } = self;
+        let Self { place, kind, key, hurry, patience, trap, .. } = *self;
         let start = Instant::now();
         let deadline = start + hurry.unwrap_or(DEADLINE);
         let (nonce, known) = run.books.begin(place, key, run.log.elapsed(), deadline + GRACE);
@@ -144,6 +175,10 @@ impl Planned {
             armed: Arc::default(),
         };
         let sending = service.send(call(message)).priority(self.priority);
+        let sending = match self.tenant {
+            Some(tenant) => sending.tenant(format!("tenant {tenant}")),
+            None => sending,
+        };
         let sending = if self.refreshes { sending.refresh() } else { sending };
         let sending = match hurry {
             Some(hurry) if !self.inherits => sending.deadline(hurry),
@@ -175,9 +210,12 @@ impl Planned {
             let text = format_args!("{nonce} ended {took:?} after it began, as {how:?}");
             run.violations.add("I1", text);
         }
-        if let Some(Ok(answer)) = result {
-            self.judge(run, nonce, known, &answer);
+        if let Some(Ok(answer)) = &result {
+            self.judge(run, nonce, known, answer);
         }
+        // A write that may have been made is not made again.
+        let is_certain = kind != Kind::Put || how == Ending::Rejected;
+        !(is_certain && matches!(how, Ending::Error | Ending::Timeout | Ending::Rejected))
     }
 
     /// Whether the answer is the one to this call.

@@ -30,6 +30,7 @@ pub(super) struct Simulated(Arc<World>);
 #[serde(default)]
 pub(super) struct SimulatedSettings {
     address: String,
+    endpoints: usize,
 }
 
 impl Downstream for Simulated {
@@ -58,8 +59,24 @@ impl Downstream for Simulated {
     }
 
     fn endpoints(settings: &Self::Settings) -> Vec<EndpointAddress> {
-        vec![EndpointAddress::new(settings.address.clone())]
+        match settings.endpoints {
+            0 | 1 => vec![EndpointAddress::new(settings.address.clone())],
+            several => (0..several)
+                .map(|place| EndpointAddress::new(format!("{}{}{place}", settings.address, PLACE)))
+                .collect(),
+        }
     }
+}
+
+/// What stands between an address and an endpoint's place.
+const PLACE: char = '#';
+
+/// Whether an attempt goes to the first of several endpoints.
+fn goes_to_first(attempt: &Attempt) -> bool {
+    let place = |endpoint: &EndpointAddress| {
+        endpoint.to_string().rsplit_once(PLACE).is_some_and(|(_, place)| place == "0")
+    };
+    attempt.endpoint().is_some_and(place)
 }
 
 /// What a call asks for.
@@ -154,7 +171,7 @@ impl Simulated {
         attempt.mark_sent();
         // What others wait for too has the service's time, not its first caller's.
         let deadline = if kind == Kind::Look { attempt.deadline() } else { message.deadline };
-        let fate = world.arrive(kind, message.nonce, message.key, deadline);
+        let fate = world.arrive(kind, message.nonce, message.key, deadline, goes_to_first(attempt));
         if message.trap == Some(Trap::AfterSent) {
             visit.panics();
         }
@@ -183,7 +200,9 @@ impl Simulated {
                 Err(visit.ends(Left::Failed, failure))
             }
             Verdict::AskForLess => {
-                Err(visit.ends(Left::Overloaded, Failure::new(Blame::Overload, "it is asked too much")))
+                // Before it has done anything.
+                let refused = Failure::new(Blame::Overload, "it is asked too much").reached(Reached::No);
+                Err(visit.ends(Left::Overloaded, refused))
             }
             Verdict::Panic | Verdict::Hang => visit.panics(),
         }
@@ -239,6 +258,22 @@ pub(super) struct Look(pub(super) Message);
 
 /// A write.
 pub(super) struct Put(pub(super) Message);
+
+/// A read whose answer nobody waits for.
+pub(super) struct Tell(pub(super) Message);
+
+impl Call<Simulated> for Tell {
+    type Reply = Reply;
+    const NAME: &'static str = Kind::Tell.name();
+
+    fn traits(&self) -> CallTraits {
+        CallTraits::IDEMPOTENT
+    }
+
+    async fn attempt(&self, downstream: &Simulated, attempt: &Attempt) -> Result<Reply, Failure> {
+        downstream.serve(Kind::Tell, &self.0, attempt).await
+    }
+}
 
 impl Call<Simulated> for Get {
     type Reply = Reply;

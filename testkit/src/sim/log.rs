@@ -54,6 +54,8 @@ pub(super) enum Step {
     Killed,
     /// Settings are reloaded, well or not.
     Reloaded(bool),
+    /// Code sets how many calls may be in flight.
+    Overridden(u64),
     /// The runtime told of a change; its text's hash.
     Told(u64),
     /// What the runtime showed of itself in the end; its text's hash.

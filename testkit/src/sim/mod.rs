@@ -18,9 +18,11 @@
 
 mod books;
 mod callers;
+mod extras;
 mod kind;
 mod latency;
 mod log;
+mod overrides;
 mod panics;
 mod plan;
 mod random;
@@ -33,9 +35,10 @@ mod stages;
 mod weather;
 mod world;
 
+pub use extras::Extras;
 pub use latency::Latency;
 pub use log::Entry;
-pub use plan::{Callers, Change, Fault, FaultKind, Opening, Plan, Reload, ServicePlan};
+pub use plan::{Callers, Change, Fault, FaultKind, Opening, Override, Plan, Reload, ServicePlan};
 pub use rules::Violation;
 pub use run::{Report, Second, run};
 pub use settings::{Breaker, Settings};

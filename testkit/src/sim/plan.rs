@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::{latency::Latency, random::Random, settings::Settings};
+use super::{extras::Extras, latency::Latency, random::Random, settings::Settings};
 
 /// All that will happen in a run, derived from its seed alone. Its text is the whole of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,10 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// When settings are reloaded, and how they have changed by then.
     pub reloads: Vec<Reload>,
+    /// What code sets at run time, one after the other.
+    pub overrides: Vec<Override>,
+    /// Whether the runtime drains while calls are under way, and not when all have ended.
+    pub drains_busy: bool,
     /// What the memory tier may hold, in KiB.
     pub cache_kib: u64,
     /// All faults but a permanent one have ended by then.
@@ -40,7 +44,7 @@ pub struct ServicePlan {
 
 /// Those who call a service: by the clock and not one after the other, for a caller who waited for answers would spare
 /// a service that gives none. Shares are from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Callers {
     /// Calls a second.
     pub per_second: f64,
@@ -60,6 +64,12 @@ pub struct Callers {
     pub hurried: f64,
     /// How many are critical, normal, low and background, to each other.
     pub priorities: [u64; 4],
+    /// Those whose answer nobody waits for.
+    pub tells: f64,
+    /// How often callers try again by themselves what failed.
+    pub again: u64,
+    /// Of so many tenants; of none where it is 0.
+    pub tenants: u64,
 }
 
 /// Something that goes wrong.
@@ -102,6 +112,8 @@ pub enum FaultKind {
     Narrow,
     /// This many times as many calls.
     Flood(u64),
+    /// The first of several endpoints fails.
+    Lame,
 }
 
 /// How opening a pool goes.
@@ -122,6 +134,19 @@ pub struct Reload {
     pub at: Duration,
     /// What has changed by then.
     pub change: Change,
+}
+
+/// A setting that code sets for a while: how many calls of a service may be in flight.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// When.
+    pub at: Duration,
+    /// For how long.
+    pub lasts: Duration,
+    /// Of which service, by its place.
+    pub service: usize,
+    /// So many.
+    pub in_flight: u64,
 }
 
 /// How settings change.
@@ -191,7 +216,47 @@ impl Plan {
             at += random.millis(500, 15_000);
         }
         let cache_kib = random.pick(&[4, 16, 1024]);
-        Self { seed, services, faults, reloads, cache_kib, faults_end, load_ends }
+        let drains_busy = false;
+        let overrides = Vec::new();
+        let plan = Self {
+            seed,
+            services,
+            faults,
+            reloads,
+            overrides,
+            drains_busy,
+            cache_kib,
+            faults_end,
+            load_ends,
+        };
+        plan.with_extras(&mut Random::of(seed, 2))
+    }
+
+    /// The same with what is off by default, for some. What was drawn before stays as it is.
+    fn with_extras(mut self, random: &mut Random) -> Self {
+        for place in 0..2 {
+            let ServicePlan { settings, callers, .. } = &mut self.services[place];
+            settings.extras = Extras::of(random, callers.per_second);
+            callers.tells = random.pick(&[0.0, 0.1]);
+            callers.again = random.pick(&[0, 0, 3]);
+            callers.tenants = random.pick(&[0, 3]);
+            if settings.extras.endpoints > 1 {
+                let from = random.millis(1000, 10_000);
+                let until = (from + random.millis(1000, 8000)).min(self.faults_end);
+                if from < until {
+                    self.faults.push(Fault { service: place, from, until, kind: FaultKind::Lame });
+                }
+            }
+        }
+        let mut at = random.millis(1000, 20_000);
+        while at < self.faults_end {
+            let (lasts, service) = (random.millis(200, 3000), random.below(2) as usize);
+            self.overrides.push(Override { at, lasts, service, in_flight: random.between(16, 64) });
+            // One ends before the next begins.
+            at += lasts + random.millis(500, 8000);
+        }
+        self.drains_busy = random.happens(0.5);
+        self
     }
 
     /// Whether something goes wrong in a service for good.
@@ -246,6 +311,7 @@ impl ServicePlan {
                 fallbacks: 0.3 * random.unit(),
                 hurried: random.pick(&[0.0, 0.1]),
                 priorities: [1; 4],
+                ..Callers::default()
             },
         }
     }
@@ -261,6 +327,7 @@ impl ServicePlan {
             fallbacks: 0.0,
             hurried: 0.0,
             priorities: [1; 4],
+            ..Callers::default()
         };
         let latency = Latency::Uniform(random.millis(0, 5), random.millis(10, 40));
         let settings = Settings::of(random);
@@ -331,6 +398,13 @@ impl fmt::Display for Plan {
                 }
             }
         }
+        for Override { at, lasts, service, in_flight } in &self.overrides {
+            let name = self.services[*service].name;
+            writeln!(f, "  override of {name} at {at:?} for {lasts:?}: {in_flight} in flight")?;
+        }
+        if self.drains_busy {
+            writeln!(f, "  drained at {:?}, with calls under way", self.load_ends)?;
+        }
         for reload in &self.reloads {
             writeln!(f, "  reload at {:?}: {:?}", reload.at, reload.change)?;
         }
@@ -356,7 +430,7 @@ mod tests {
         assert!(faults.iter().all(|fault| !plans[0].services[fault.service].neighbour));
         let kinds: std::collections::HashSet<_> =
             faults.iter().map(|fault| std::mem::discriminant(&fault.kind)).collect();
-        assert_eq!(kinds.len(), 12);
+        assert_eq!(kinds.len(), 13);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Verdicts<'_> {
         seen: &Seen,
         metrics: &str,
     ) {
-        for kind in Kind::ALL {
+        for kind in Kind::SEEN.into_iter().chain([Kind::Tell]) {
             let own = self.books.tally(place, kind);
             let call = format!("{} {}", snapshot.name, kind.name());
             let Some(shown) = snapshot.call(kind.name()) else {
@@ -144,11 +144,20 @@ impl Verdicts<'_> {
                 shown.rejected,
                 shown.cancelled,
             ]);
-            self.violations.hold(
-                "I8",
-                own == told,
-                format_args!("{call}: callers saw {own:?}, the runtime counted {told:?}"),
-            );
+            if kind == Kind::Tell {
+                let sent = self.books.told(place);
+                self.violations.hold(
+                    "I1",
+                    told.all() == sent,
+                    format_args!("{call}: {sent} were sent, and ended as {told:?}"),
+                );
+            } else {
+                self.violations.hold(
+                    "I8",
+                    own == told,
+                    format_args!("{call}: callers saw {own:?}, the runtime counted {told:?}"),
+                );
+            }
             let attempts = Attempts::read(metrics, &snapshot.name, kind.name());
             let SeenOfKind { begun, replied, failed, overloaded, panicked, dropped } =
                 seen.by_kind[kind as usize];
@@ -203,7 +212,7 @@ impl Verdicts<'_> {
     /// I5: the neighbour has noticed nothing.
     pub(super) fn neighbour_is_well(&self, place: usize) {
         let service = &self.plan.services[place];
-        for kind in Kind::ALL {
+        for kind in Kind::SEEN {
             let tally = self.books.tally(place, kind);
             self.violations.hold(
                 "I5",
@@ -292,12 +301,14 @@ impl Verdicts<'_> {
     }
 
     /// Reloads did what they were told, and no more.
-    pub(super) fn reloads_count(&self, snapshot: &Snapshot, good: u64, bad: u64) {
+    pub(super) fn reloads_count(&self, snapshot: &Snapshot, good: u64, bad: u64, overrides: u64) {
+        // An override puts settings in force when it begins, and when it ends.
+        let expected = (1 + good + 2 * overrides, bad);
         self.violations.hold(
             "I8",
-            (snapshot.config_generation, snapshot.reloads_refused) == (1 + good, bad),
+            (snapshot.config_generation, snapshot.reloads_refused) == expected,
             format_args!(
-                "{good} reloads were good and {bad} were not; generation {}, {} refused",
+                "{good} reloads were good and {bad} were not, with {overrides} overrides; generation {}, {} refused",
                 snapshot.config_generation, snapshot.reloads_refused
             ),
         );

@@ -18,7 +18,7 @@ use super::{
     callers,
     kind::{Get, Message, Simulated},
     log::{Ending, Entry, Log, Step, hash_of},
-    panics,
+    overrides, panics,
     plan::{Fault, FaultKind, Plan},
     reload::{Files, reload},
     rules::{self, Verdicts, Violation, Violations},
@@ -118,6 +118,14 @@ async fn simulate(plan: Arc<Plan>, whole_log: bool) -> Report {
         actix_rt::spawn(stage(Arc::clone(&run), *fault, service));
     }
     let reloads = actix_rt::spawn(reload(Arc::clone(&run), runtime.clone(), files));
+    let overrides = actix_rt::spawn(overrides::set(Arc::clone(&run), runtime.clone()));
+    let drained = plan.drains_busy.then(|| {
+        let (runtime, at) = (runtime.clone(), plan.load_ends.saturating_sub(run.log.elapsed()));
+        actix_rt::spawn(async move {
+            sleep(at).await;
+            runtime.drain().await.cut_off
+        })
+    });
 
     // Some time after the last call's deadline nothing is under way.
     let end = run.log.elapsed() + plan.load_ends + DEADLINE * 2;
@@ -139,10 +147,17 @@ async fn simulate(plan: Arc<Plan>, whole_log: bool) -> Report {
         }
     }
     let (good, bad) = reloads.await.unwrap_or_else(|error| panic!("the reloads ended: {error}"));
-    judge(&run, runtime, good, bad).await
+    let overrides = overrides.await.unwrap_or_else(|error| panic!("the overrides ended: {error}"));
+    if let Some(drained) = drained {
+        let cut_off = drained.await.unwrap_or_else(|error| panic!("the drain ended: {error}"));
+        if cut_off > 0 {
+            run.violations.add("I1", format_args!("a busy drain cut {cut_off} calls off"));
+        }
+    }
+    judge(&run, runtime, good, bad, overrides).await
 }
 
-async fn judge(run: &Run, runtime: Runtime, good: u64, bad: u64) -> Report {
+async fn judge(run: &Run, runtime: Runtime, good: u64, bad: u64, overrides: u64) -> Report {
     let Run { plan, log, books, violations, worlds } = run;
     let verdicts = Verdicts { plan, books, violations };
     let (snapshot, metrics) = (runtime.snapshot(), runtime.metrics());
@@ -150,7 +165,7 @@ async fn judge(run: &Run, runtime: Runtime, good: u64, bad: u64) -> Report {
         violations.add("I1", format_args!("{nonce} has never ended"));
     }
     verdicts.nothing_is_left(&snapshot);
-    verdicts.reloads_count(&snapshot, good, bad);
+    verdicts.reloads_count(&snapshot, good, bad, overrides);
     for (place, service) in plan.services.iter().enumerate() {
         let seen = worlds[place].seen();
         match snapshot.service(service.name) {

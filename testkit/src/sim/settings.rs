@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::random::Random;
+use super::{extras::Extras, random::Random};
 
 /// What a simulated service is told by the settings: those of FAULTS' reference, or near to them.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub cache: (Duration, Duration, Duration),
     /// Time from one health check to the next; zero for none.
     pub health: Duration,
+    /// Several endpoints, hedges and a rate.
+    pub extras: Extras,
     /// Further lines, as they are.
     pub more: &'static str,
 }
@@ -70,6 +72,7 @@ impl Settings {
             budget: None,
             cache: (Duration::from_secs(5), Duration::ZERO, Duration::ZERO),
             health: Duration::ZERO,
+            extras: Extras::default(),
             more: "",
         }
     }
@@ -119,6 +122,7 @@ impl Settings {
                 random.pick(&[Duration::ZERO, Duration::from_secs(60)]),
             ),
             health: random.pick(&[Duration::ZERO, Duration::from_millis(400)]),
+            extras: Extras::default(),
             more: "",
         }
     }
@@ -157,9 +161,10 @@ impl Settings {
             |(in_flight, queue)| {
                 format!(
                     "{{ max_in_flight = {in_flight}, max_queue = {queue}, queue_timeout = \"250ms\", codel = {}, \
-                     adaptive = {} }}",
+                     adaptive = {}, per_tenant = {} }}",
                     if self.codel { "{}" } else { "false" },
                     if self.adaptive { "{}" } else { "false" },
+                    self.extras.per_tenant,
                 )
             },
         );
@@ -168,13 +173,13 @@ impl Settings {
             |(ratio, floor)| format!("{{ ratio = \"{ratio}%\", minimum_per_second = {floor} }}"),
         );
         format!(
-            "[services.{name}]\nkind = \"simulated\"\naddress = \"{}\"\ntimeout = {}\nconnect_timeout = {}\n\
+            "[services.{name}]\nkind = \"simulated\"\n{}timeout = {}\nconnect_timeout = {}\n\
              breaker = {breaker}\nbulkhead = {bulkhead}\nretry_budget = {budget}\n\
              retry = {{ attempts = {}, backoff = \"20ms\", backoff_max = \"200ms\" }}\n\
              cache = {{ ttl = {}, stale_while_revalidate = {}, stale_if_error = {} }}\n\
              health = {{ interval = {}, timeout = \"200ms\", failures = 2 }}\n\
              restart = {{ backoff = \"50ms\", backoff_max = {}, intensity = 5, window = \"10s\" }}\n{}\n",
-            self.address,
+            self.extras.toml(self.address),
             millis(DEADLINE),
             millis(CONNECT),
             self.attempts,

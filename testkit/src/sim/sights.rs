@@ -11,7 +11,7 @@ use seawall::{
 pub type Sights = BTreeMap<&'static str, u64>;
 
 /// What has to come about in some run of many: where one of these never does, the runs miss what they are there for.
-pub const EXPECTED: [&str; 30] = [
+pub const EXPECTED: [&str; 37] = [
     "call: fresh",
     "call: cached",
     "call: stale",
@@ -42,6 +42,13 @@ pub const EXPECTED: [&str; 30] = [
     "service recovered",
     "reloaded",
     "reload refused",
+    "refused: rate",
+    "told",
+    "tried again by its caller",
+    "endpoint ejected",
+    "endpoint returned",
+    "override set",
+    "override ended",
 ];
 
 /// The sight that an event is.
@@ -60,6 +67,10 @@ pub(super) fn of_event(what: &What) -> Option<&'static str> {
         What::ShardRestarted { cause: Cause::Unhealthy, .. } => "shard unhealthy",
         What::ShardRestarted { cause: Cause::AttemptPanics, .. } => "attempts panicked",
         What::ShardRestarted { cause: Cause::Requested, .. } => "reopened",
+        What::Ejected { .. } => "endpoint ejected",
+        What::Returned { .. } => "endpoint returned",
+        What::OverrideSet { .. } => "override set",
+        What::OverrideExpired { .. } => "override ended",
         What::ServiceFailed { .. } => "service failed",
         What::ServiceRecovered => "service recovered",
         What::Reloaded { .. } => "reloaded",
@@ -74,6 +85,7 @@ pub(super) fn of_refusal(reason: &Reason) -> &'static str {
         Reason::Breaker(_) => "refused: breaker",
         Reason::BulkheadFull { .. } => "refused: bulkhead full",
         Reason::QueueTimeout(_) => "refused: queue timeout",
+        Reason::Rate { .. } => "refused: rate",
         Reason::Shed => "refused: shed",
         Reason::DeadlinePassed => "refused: deadline",
         Reason::Unavailable { .. } => "refused: unavailable",

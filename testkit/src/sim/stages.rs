@@ -63,6 +63,8 @@ impl Plan {
             services,
             faults: faults.collect(),
             reloads: Vec::new(),
+            overrides: Vec::new(),
+            drains_busy: false,
             cache_kib: 1024,
             faults_end: seconds(11),
             load_ends: seconds(25),
@@ -82,6 +84,7 @@ fn callers(per_second: f64) -> Callers {
         fallbacks: 0.0,
         hurried: 0.0,
         priorities: [0, 1, 0, 0],
+        ..Callers::default()
     }
 }
 
@@ -99,6 +102,8 @@ fn flooded(settings: Settings, callers: Callers, times: u64, from: Duration, unt
         services: vec![service],
         faults: vec![Fault { service: 0, from, until, kind: FaultKind::Flood(times) }],
         reloads: Vec::new(),
+        overrides: Vec::new(),
+        drains_busy: false,
         cache_kib: 1024,
         faults_end: until,
         load_ends: until + seconds(20),

@@ -27,16 +27,23 @@ pub(super) enum Kind {
     Look,
     /// A write.
     Put,
+    /// A read whose answer nobody waits for.
+    Tell,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Get, Self::Look, Self::Put];
+    /// How many there are.
+    pub(super) const COUNT: usize = 4;
+
+    /// Those whose callers see how they end.
+    pub(super) const SEEN: [Self; 3] = [Self::Get, Self::Look, Self::Put];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Get => "Get",
             Self::Look => "Look",
             Self::Put => "Put",
+            Self::Tell => "Tell",
         }
     }
 }
@@ -69,7 +76,7 @@ struct Inner {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     /// Attempts by call.
-    pub(super) by_kind: [SeenOfKind; 3],
+    pub(super) by_kind: [SeenOfKind; Kind::COUNT],
     /// Retries by the second in which they began.
     pub(super) retries: Vec<u64>,
     /// Pools that were opened, and closed.
@@ -176,8 +183,8 @@ impl World {
         if refused { Err(takes) } else { Ok(takes) }
     }
 
-    /// A request arrives, `deadline` being its caller's.
-    pub(super) fn arrive(&self, kind: Kind, nonce: u64, key: u64, deadline: Instant) -> Fate {
+    /// A request arrives, `deadline` being its caller's; at the `first` of several endpoints, or at another or the only one.
+    pub(super) fn arrive(&self, kind: Kind, nonce: u64, key: u64, deadline: Instant, first: bool) -> Fate {
         let now = Instant::now();
         // Timers round up to the millisecond, and so may what waits for one.
         if now > deadline + Duration::from_millis(1) {
@@ -192,6 +199,7 @@ impl World {
         let mut verdict = Verdict::Reply;
         for fault in &faults {
             let meant = match *fault {
+                FaultKind::Lame => first.then_some(Verdict::Fail),
                 FaultKind::Errors(share) => random.happens(share).then_some(Verdict::Fail),
                 FaultKind::Overloaded(share) => random.happens(share).then_some(Verdict::AskForLess),
                 FaultKind::Hangs(share) => random.happens(share).then_some(Verdict::Hang),

@@ -161,3 +161,34 @@ fn a_shadow_ejects_nobody_and_says_whom_it_would() {
         end(runtime).await;
     });
 }
+
+/// By a call, and by hand: either way whoever waits at the bulkhead is not kept waiting for a refusal.
+#[test]
+fn who_waits_is_sent_away_when_the_last_endpoints_breaker_opens() {
+    for by_hand in [false, true] {
+        virtual_time(async move || {
+            let behaviour = Behaviour::new(|_: &Asked| broken().after(ms(100)));
+            let settings = "endpoints = [\"a\", \"b\"]\noutlier = false\nretry = false\n\
+                            breaker = { scope = \"endpoint\", consecutive_failures = 1 }\n\
+                            bulkhead = { max_in_flight = 2, queue_timeout = \"20s\" }";
+            let (runtime, users) = start(settings, &behaviour).await;
+            let began = Instant::now();
+            let calls: FuturesUnordered<_> = (0..10).map(|n| users.send(Ask(n))).collect();
+            let force = async {
+                sleep(ms(50)).await;
+                if by_hand {
+                    users.force_breakers(seawall::service::Forced::Open);
+                    assert_eq!(runtime.snapshot().services[0].bulkhead.map(|gate| gate.waiting), Some(0));
+                }
+            };
+            let (ended, ()) = tokio::join!(calls.collect::<Vec<_>>(), force);
+            let refused = ended.iter().filter(|ended| {
+                let reason = ended.as_ref().err().and_then(|error| error.reason());
+                matches!(reason, Some(Reason::Breaker(_)))
+            });
+            assert_eq!(refused.count(), 8, "{ended:?}");
+            assert_eq!((behaviour.attempts(), began.elapsed()), (2, ms(100)));
+            end(runtime).await;
+        });
+    }
+}

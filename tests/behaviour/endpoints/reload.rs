@@ -146,3 +146,57 @@ fn endpoints_that_cannot_be_are_refused() {
         }
     });
 }
+
+/// The rules change while attempts are under way: what they find out counts by the new ones.
+#[test]
+fn what_was_under_way_when_the_rules_changed_is_told_to_the_new_ones() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|asked: &Asked| match asked.endpoint {
+            1 => broken().after(ms(100)),
+            _ => Reaction::Reply.after(ms(100)),
+        });
+        let settings = Written::new("endpoints-told");
+        let decay =
+            |seconds| settings.write(&format!("{THREE}retry = false\nbalance.decay = \"{seconds}s\""));
+        decay(9);
+        let (runtime, users) = settings.start(&behaviour).await;
+        let calls: FuturesUnordered<_> = (0..30).map(|n| users.send(Ask(n))).collect();
+        let reload = async {
+            sleep(ms(50)).await;
+            assert_eq!(behaviour.attempts(), 30, "all are under way");
+            decay(8);
+            runtime.reload().expect("it is right");
+        };
+        let (failed, ()) =
+            tokio::join!(calls.filter(|ended| std::future::ready(ended.is_err())).count(), reload);
+        assert!(failed >= 5, "{failed}");
+        assert_eq!(behaviour.attempts(), 30);
+        assert!(health(&runtime)[1].ejected_for_ms.is_some(), "{:?}", health(&runtime));
+        end(runtime).await;
+    });
+}
+
+#[test]
+fn who_joins_others_starts_slowly() {
+    virtual_time(async || {
+        let behaviour = Behaviour::new(|_: &Asked| Reaction::Reply.after(ms(10)));
+        let settings = Written::new("endpoints-join");
+        settings.write("endpoints = [\"a\", \"b\"]");
+        let (runtime, users) = settings.start(&behaviour).await;
+        load(&users, 12, Duration::from_secs(1)).await;
+        assert!(attempts(&runtime).iter().all(|of| *of > 400), "who starts together has nobody to wait for");
+        settings.write(THREE);
+        runtime.reload().expect("it is right");
+        let mut shares = Vec::new();
+        for _ in 0..12 {
+            let before = attempts(&runtime);
+            load(&users, 12, Duration::from_secs(1)).await;
+            let of: Vec<_> =
+                attempts(&runtime).iter().zip(before).map(|(after, before)| after - before).collect();
+            shares.push(of[2] as f64 / of.iter().sum::<u64>() as f64);
+        }
+        assert!(shares[0] < 0.1, "{shares:?}");
+        assert!(shares[5] > shares[0] && shares[11] > 0.28, "{shares:?}");
+        end(runtime).await;
+    });
+}

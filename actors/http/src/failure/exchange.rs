@@ -59,6 +59,8 @@ fn of_connecting(failure: &ConnectFailure) -> Failure {
         Cause::Dns(_) => connect("dns"),
         Cause::Refused(_) => connect("refused"),
         Cause::Tls { .. } => connect("tls"),
+        Cause::Proxy(refusal) if refusal.is_ours() => (Blame::Local, Symptom::Connect, "proxy"),
+        Cause::Proxy(_) => connect("proxy"),
         Cause::Io { .. } => connect("network"),
         Cause::LocalLimit(_) => (Blame::Local, Symptom::Connect, "local"),
     };

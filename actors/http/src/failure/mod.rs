@@ -13,7 +13,7 @@ use seawall::{
     units::ByteSize,
 };
 
-pub(crate) use answer::of_answer;
+pub(crate) use answer::{of_answer, of_redirect};
 pub(crate) use exchange::of_exchange;
 
 /// An answer came that is not to HTTP's rules.

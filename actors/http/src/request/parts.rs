@@ -3,8 +3,11 @@ use std::rc::Rc;
 use actix_http::RequestHead;
 use awc::http::{
     Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
-    uri::PathAndQuery,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE,
+        HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+    },
+    uri::{InvalidUri, PathAndQuery},
 };
 use bytes::Bytes;
 use seawall::downstream::{Blame, Failure, Reached};
@@ -78,6 +81,59 @@ impl RequestParts {
             Err(problem) => Err(Failure::new(Blame::Caller, format!("the request was not sent: {problem}"))
                 .reached(Reached::No)),
         }
+    }
+
+    /// The same to another path of the service; as a GET, if `method` is one, of no body.
+    ///
+    /// # Errors
+    /// For a path that cannot be sent.
+    pub(crate) fn moved(&self, method: Method, target: &str) -> Result<Self, InvalidUri> {
+        let mut moved = Self { plain: false, ..self.clone() };
+        let head = Rc::make_mut(&mut moved.head);
+        head.uri = PathAndQuery::try_from(target)?.into();
+        if method == Method::GET && head.method != Method::GET {
+            for about_the_body in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+                head.headers.remove(about_the_body);
+            }
+            (moved.body, moved.idempotent) = (None, true);
+        }
+        head.method = method;
+        Ok(moved)
+    }
+
+    /// A GET of what another server has, with nothing of what was added for this one.
+    ///
+    /// # Errors
+    /// For a path that cannot be sent.
+    pub(crate) fn elsewhere(&self, target: &str) -> Result<Self, InvalidUri> {
+        // Which headers hold credentials is not known: hooks and settings name them as they like. These do not.
+        const HARMLESS: [HeaderName; 4] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT];
+        let mut head = RequestHead::default();
+        head.uri = PathAndQuery::try_from(target)?.into();
+        for name in HARMLESS {
+            if let Some(value) = self.head.headers.get(&name) {
+                head.headers.insert(name, value.clone());
+            }
+        }
+        Ok(Self { head: Rc::new(head), body: None, idempotent: true, plain: false })
+    }
+
+    /// Has it made by a proxy, which is told the whole URL and `known`.
+    ///
+    /// # Errors
+    /// If that is too long.
+    pub(crate) fn go_through(&mut self, server: &str, known: Option<HeaderValue>) -> Result<(), Failure> {
+        let url = format!("{server}{}", self.path_and_query());
+        // It is written as it is: a path that begins with a scheme is the whole URL.
+        let url = PathAndQuery::try_from(url).map_err(|error| {
+            let problem = format!("the request was not sent: its path cannot be told to the proxy: {error}");
+            Failure::new(Blame::Caller, problem).reached(Reached::No)
+        })?;
+        Rc::make_mut(&mut self.head).uri = url.into();
+        if let Some(known) = known {
+            self.set(PROXY_AUTHORIZATION, known);
+        }
+        Ok(())
     }
 
     /// Sets a header that the caller did not.

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, time::Duration};
 
 use awc::error::{ConnectError, SendRequestError};
 
-use super::TlsReason;
+use super::{NoTunnel, Target, TlsReason};
 
 /// Why a request got no connection. Nothing of the request was sent.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum Cause {
         /// As rustls says it.
         source: rustls::Error,
     },
+    /// The proxy opened no way to the server.
+    Proxy(NoTunnel),
     /// This machine or process is out of descriptors, ports or memory.
     LocalLimit(io::Error),
     /// Any other failure of the network.
@@ -59,13 +61,20 @@ pub(crate) enum Stage {
     Dns,
     /// The TCP handshake.
     Tcp,
+    /// Asking the proxy for a way to the server.
+    Proxy,
     /// The TLS handshake.
     Tls,
 }
 
 impl ConnectFailure {
-    pub(super) fn new(target: &impl fmt::Display, cause: Cause) -> Self {
-        Self { target: target.to_string(), cause }
+    /// Names whoever it was about: the proxy, where there is one that was not reached.
+    pub(super) fn new(target: &Target, proxy: Option<&Target>, cause: Cause) -> Self {
+        let target = match proxy {
+            Some(proxy) if cause.is_before_the_proxy() => format!("the proxy {proxy}"),
+            _ => target.to_string(),
+        };
+        Self { target, cause }
     }
 
     /// Finds the failure again in what awc made of it; `None` for errors that are not of connecting.
@@ -89,7 +98,7 @@ impl From<ConnectFailure> for actix_tls::connect::ConnectError {
             Cause::PoolTimeout { .. } | Cause::ConnectTimeout { .. } => io::ErrorKind::TimedOut,
             Cause::Dns(error) | Cause::Refused(error) | Cause::LocalLimit(error) => error.kind(),
             Cause::Io { source, .. } => source.kind(),
-            Cause::Tls { .. } => io::ErrorKind::InvalidData,
+            Cause::Tls { .. } | Cause::Proxy(_) => io::ErrorKind::InvalidData,
         };
         Self::Io(io::Error::new(kind, failure))
     }
@@ -101,6 +110,9 @@ impl Cause {
         if let Some(source) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Self::Tls { reason: TlsReason::of(source), source: source.clone() };
         }
+        if let Some(refusal) = error.get_ref().and_then(|inner| inner.downcast_ref::<NoTunnel>()) {
+            return Self::Proxy(*refusal);
+        }
         if is_local_limit(&error) {
             return Self::LocalLimit(error);
         }
@@ -108,6 +120,17 @@ impl Cause {
             (Stage::Dns, _) => Self::Dns(error),
             (_, io::ErrorKind::ConnectionRefused) => Self::Refused(error),
             _ => Self::Io { stage, source: error },
+        }
+    }
+
+    /// Whether it kept from reaching whoever is connected to first.
+    fn is_before_the_proxy(&self) -> bool {
+        match self {
+            Self::Dns(_) | Self::Refused(_) => true,
+            Self::ConnectTimeout { stage, .. } | Self::Io { stage, .. } => {
+                matches!(stage, Stage::Dns | Stage::Tcp | Stage::Proxy)
+            }
+            Self::PoolTimeout { .. } | Self::Tls { .. } | Self::Proxy(_) | Self::LocalLimit(_) => false,
         }
     }
 }
@@ -135,6 +158,7 @@ impl fmt::Display for ConnectFailure {
             Cause::Dns(_) => write!(f, "no address for {target}"),
             Cause::Refused(_) => write!(f, "{target} refused the connection: nothing listens there"),
             Cause::Tls { reason, .. } => write!(f, "no TLS with {target}: {reason}"),
+            Cause::Proxy(refusal) => write!(f, "no way to {target}: {refusal}"),
             Cause::LocalLimit(_) => {
                 write!(f, "this machine could open no connection to {target}: a limit of its own was reached")
             }
@@ -149,7 +173,7 @@ impl Error for ConnectFailure {
             Cause::Dns(error) | Cause::Refused(error) | Cause::LocalLimit(error) => Some(error),
             Cause::Io { source, .. } => Some(source),
             Cause::Tls { source, .. } => Some(source),
-            Cause::PoolTimeout { .. } | Cause::ConnectTimeout { .. } => None,
+            Cause::PoolTimeout { .. } | Cause::ConnectTimeout { .. } | Cause::Proxy(_) => None,
         }
     }
 }
@@ -160,6 +184,7 @@ impl fmt::Display for Stage {
             Self::Turn => "waiting for its turn to connect",
             Self::Dns => "looking up the name",
             Self::Tcp => "in the TCP handshake",
+            Self::Proxy => "asking for a way to the server",
             Self::Tls => "in the TLS handshake",
         })
     }

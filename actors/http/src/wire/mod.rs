@@ -20,8 +20,7 @@
 //! - `guard` shows awc only such heads of answers as it reads right; what it holds back is a [`BadHead`].
 //! - [`ConnectFailure`] is why there is no connection. It travels through awc's errors and is found again by
 //!   [`ConnectFailure::find`].
-//!
-//! Nothing here reads a proxy variable: connections go to the target and nowhere else.
+//! - [`Proxy`] is what connections go through, where the settings name one. Nothing here reads a proxy variable.
 
 mod client;
 mod dial;
@@ -29,6 +28,7 @@ mod exchange;
 mod failure;
 mod guard;
 mod permits;
+mod proxy;
 mod resolve;
 mod service;
 mod settings;
@@ -47,6 +47,7 @@ pub(crate) use exchange::{Answer, Asking, Exchange};
 pub(crate) use failure::{Cause, ConnectFailure, Stage};
 pub(crate) use guard::BadHead;
 pub(crate) use permits::ConnectionPermits;
+pub(crate) use proxy::{NoTunnel, Proxy};
 pub(crate) use service::{Wire, Wires};
 pub(crate) use settings::{PemSource, Roots, SetupError, TlsSettings, TlsVersion, WireSettings};
 pub(crate) use stats::WireCounts;

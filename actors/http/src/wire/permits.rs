@@ -105,7 +105,26 @@ impl ConnectionPermits {
 
     /// How many open connections are idle, over all threads.
     pub(crate) fn idle(&self) -> usize {
-        self.shards.lock().iter().filter_map(Weak::upgrade).map(|shard| shard.idle.load(SeqCst)).sum()
+        self.shards.lock().iter().filter_map(Weak::upgrade).map(|shard| shard.idle()).sum()
+    }
+
+    /// Whether more are idle, over all threads, than these. Nearly always it costs nothing to know: there cannot be more
+    /// idle ones than there are connections.
+    pub(super) fn idle_above(&self, most: usize) -> bool {
+        most < self.max && self.idle() > most
+    }
+
+    /// Whether this thread is the one to close an idle connection, since no other has more of them; if not, the one that
+    /// has is woken to do so.
+    pub(super) fn is_to_close(&self, own: &Arc<ShardSignal>) -> bool {
+        let richest = self.shards.lock().iter().filter_map(Weak::upgrade).max_by_key(|shard| shard.idle());
+        match richest.filter(|richest| richest.idle() > own.idle()) {
+            Some(richest) => {
+                richest.wake.notify_one();
+                false
+            }
+            None => own.idle() > 0,
+        }
     }
 
     /// How long a request may wait at most.
@@ -180,7 +199,7 @@ impl ConnectionPermits {
     /// Asks the thread with the most idle connections to close one. If there is none, the next request that ends will
     /// see that somebody waits.
     pub(super) fn ask(&self) {
-        let spare = |shard: &ShardSignal| shard.idle.load(SeqCst).saturating_sub(shard.asked.load(SeqCst));
+        let spare = |shard: &ShardSignal| shard.idle().saturating_sub(shard.asked.load(SeqCst));
         let richest = self.shards.lock().iter().filter_map(Weak::upgrade).max_by_key(|shard| spare(shard));
         if let Some(shard) = richest.filter(|shard| spare(shard) > 0) {
             shard.asked.fetch_add(1, SeqCst);
@@ -190,6 +209,10 @@ impl ConnectionPermits {
 }
 
 impl ShardSignal {
+    fn idle(&self) -> usize {
+        self.idle.load(SeqCst)
+    }
+
     pub(super) fn set_idle(&self, idle: usize) {
         self.idle.store(idle, SeqCst);
     }

@@ -16,7 +16,8 @@ use seawall::downstream::PoolFigures;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Cause, Client, ConnectFailure, ConnectionPermits, SetupError, Stage, Target, WireCounts, WireSettings,
+    Cause, Client, ConnectFailure, ConnectionPermits, Proxy, SetupError, Stage, Target, TlsSettings,
+    WireCounts, WireSettings,
     dial::dial,
     exchange::Record,
     permits::Exhausted,
@@ -48,14 +49,7 @@ impl Wires {
         settings: WireSettings,
         permits: Arc<ConnectionPermits>,
     ) -> Result<Arc<Self>, SetupError> {
-        Ok(Arc::new(Self {
-            tls: Tls::new(&settings.target, &settings.tls)?,
-            resolver: Resolver::new(settings.target.host(), settings.target.port()),
-            settings,
-            permits,
-            stats: Arc::default(),
-            epoch: AtomicU64::new(0),
-        }))
+        Self::made(settings, permits, Arc::default())
     }
 
     /// The same to another endpoint of the service, with permits of its own.
@@ -67,20 +61,50 @@ impl Wires {
         target: Target,
         permits: Arc<ConnectionPermits>,
     ) -> Result<Arc<Self>, SetupError> {
-        let settings = WireSettings { target, ..self.settings.clone() };
+        self.with(WireSettings { target, ..self.settings.clone() }, permits)
+    }
+
+    /// The same to another server, which learns nothing of who we are.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    pub(crate) fn elsewhere(
+        &self,
+        target: Target,
+        permits: Arc<ConnectionPermits>,
+    ) -> Result<Arc<Self>, SetupError> {
+        let tls = if target.is_tls() { self.settings.tls.for_strangers() } else { TlsSettings::default() };
+        self.with(WireSettings { target, tls, min_idle: 0, ..self.settings.clone() }, permits)
+    }
+
+    fn with(&self, settings: WireSettings, permits: Arc<ConnectionPermits>) -> Result<Arc<Self>, SetupError> {
+        Self::made(settings, permits, Arc::clone(&self.stats))
+    }
+
+    fn made(
+        settings: WireSettings,
+        permits: Arc<ConnectionPermits>,
+        stats: Arc<WireStats>,
+    ) -> Result<Arc<Self>, SetupError> {
+        let first = settings.proxy.as_ref().map_or(&settings.target, Proxy::server);
         Ok(Arc::new(Self {
             tls: Tls::new(&settings.target, &settings.tls)?,
-            resolver: Resolver::new(settings.target.host(), settings.target.port()),
+            resolver: Resolver::new(first.host(), first.port()),
             settings,
             permits,
-            stats: Arc::clone(&self.stats),
+            stats,
             epoch: AtomicU64::new(0),
         }))
     }
 
-    /// Where the connections go.
+    /// Where the connections lead.
     pub(crate) fn target(&self) -> &Target {
         &self.settings.target
+    }
+
+    /// What they go through.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.settings.proxy.as_ref()
     }
 
     /// How many connections there may be, are, and are idle.
@@ -159,10 +183,14 @@ impl Wires {
         stage.set(Stage::Dns);
         let addresses = self.resolver.resolve().await?;
         stage.set(Stage::Tcp);
-        let tcp = dial(&addresses).await?;
+        let mut tcp = dial(&addresses).await?;
         match &self.tls {
             None => Ok(Socket::Plain(tcp)),
             Some(tls) => {
+                if let Some(proxy) = &self.settings.proxy {
+                    stage.set(Stage::Proxy);
+                    proxy.tunnel(&mut tcp, &self.settings.target).await?;
+                }
                 stage.set(Stage::Tls);
                 Ok(Socket::Tls(Box::new(tls.connector.connect(tls.name.clone(), tcp).await?)))
             }
@@ -245,7 +273,8 @@ impl Service<ConnectInfo<Uri>> for Wire {
             let obtained = wire.obtain().await;
             obtained.map(|stream| Connection::new(request.request().clone(), stream)).map_err(|cause| {
                 wire.wires().stats().failed(&cause);
-                ConnectFailure::new(wire.wires().target(), cause).into()
+                let wires = wire.wires();
+                ConnectFailure::new(wires.target(), wires.proxy().map(Proxy::server), cause).into()
             })
         })
     }

@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use seawall::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use super::Target;
+use super::{Proxy, Target};
 
 /// How one service's connections are made and kept. How many there may be is said by
 /// [`ConnectionPermits`](super::ConnectionPermits).
@@ -13,13 +13,15 @@ pub(crate) struct WireSettings {
     pub(crate) target: Target,
     /// Whom to trust and who we are; must be the default for an `http://` target.
     pub(crate) tls: TlsSettings,
+    /// What all connections go through. None by default.
+    pub(crate) proxy: Option<Proxy>,
     /// The longest a connection may take to make: its turn, the name, TCP and TLS together. 2 s by default.
     pub(crate) connect_timeout: Duration,
     /// The largest head of an answer. 64 KiB by default.
     pub(crate) max_header: ByteSize,
     /// How many idle connections there are at least, over all threads that have any. None by default.
     pub(crate) min_idle: usize,
-    /// How many idle connections a thread keeps at most. 20 by default.
+    /// How many idle connections there are at most, over all threads. 20 by default.
     pub(crate) max_idle: usize,
     /// How long a connection may be idle. 30 s by default.
     pub(crate) idle_timeout: Duration,
@@ -33,6 +35,7 @@ impl WireSettings {
         Self {
             target,
             tls: TlsSettings::default(),
+            proxy: None,
             connect_timeout: Duration::from_secs(2),
             max_header: ByteSize::kib(64),
             min_idle: 0,
@@ -59,6 +62,13 @@ pub(crate) struct TlsSettings {
     pub(crate) server_name: Option<String>,
     /// The oldest version of TLS spoken. 1.2 by default.
     pub(crate) min_version: TlsVersion,
+}
+
+impl TlsSettings {
+    /// The same trust, for a server that is another than the service: it is not shown our certificate, and proves its own name.
+    pub(super) fn for_strangers(&self) -> Self {
+        Self { cert: None, key: None, server_name: None, ..self.clone() }
+    }
 }
 
 /// Which authorities are trusted.

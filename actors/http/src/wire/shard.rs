@@ -176,13 +176,30 @@ impl Shard {
         self.count();
         if self.wires.permits().claim() {
             self.close_first(&self.stats().closed_given_up);
-        } else if self.idle.borrow().len() > settings.max_idle {
-            self.close_first(&self.stats().closed_surplus);
+        } else {
+            self.close_surplus();
         }
         if !self.idle.borrow().is_empty() && self.wakes.get().is_none_or(|wakes| due < wakes) {
             self.wakes.set(Some(due));
             self.signal.wake.notify_one();
         }
+    }
+
+    /// Closes idle connections while the process has too many and no thread more than this one. For a moment there may be
+    /// one too many, or, where two threads close at once, one too few.
+    pub(super) fn close_surplus(&self) {
+        let permits = self.wires.permits();
+        while permits.idle_above(self.wires.settings().max_idle) && permits.is_to_close(&self.signal) {
+            if !self.close_first(&self.stats().closed_surplus) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the process may have one more idle connection.
+    pub(super) fn may_have_idle(&self) -> bool {
+        let most = self.wires.settings().max_idle;
+        most > 0 && !self.wires.permits().idle_above(most - 1)
     }
 
     /// Gives a connection to a request of this thread that waits, unless the thread has more than its share of them
@@ -289,6 +306,7 @@ impl Shard {
                 self.close_first(&self.stats().closed_given_up);
             }
         }
+        self.close_surplus();
         let now = Instant::now();
         let settings = self.wires.settings();
         let due: Vec<_> = self.idle.borrow().iter().filter(|slot| self.ends(slot) <= now).cloned().collect();

@@ -1,7 +1,7 @@
 //! Connections that are kept warm: made before a request asks for one.
 //!
 //! A thread whose idle connections are fewer than its part of `pool.min_idle` makes more, in the background and one after
-//! the other: only while the process may have another and nobody waits for it, in turn with all others that are being
+//! the other: only while the process may have another, and another idle one, and nobody waits for it, in turn with all others that are being
 //! made, and ever more rarely while the server takes none. awc takes nothing into its pool that it has not used, so they
 //! lie beside it, and a request for which awc has none gets one of these. One that grows too old or ends is replaced.
 //!
@@ -84,6 +84,7 @@ impl Spares {
         if self.shard.wires().permits().claim() && self.close_one() {
             self.shard.stats().closed_given_up.increment();
         }
+        self.shard.close_surplus();
     }
 
     fn count(&self) {
@@ -129,6 +130,7 @@ async fn warm(spares: Weak<Spares>, shard: Rc<Shard>) {
     let mut backoff = BACKOFF.0;
     loop {
         if shard.lacks_idle()
+            && shard.may_have_idle()
             && let Some(permit) = shard.wires().permits().try_acquire()
         {
             match shard.wires().connect().await {
@@ -163,7 +165,7 @@ async fn warm(spares: Weak<Spares>, shard: Rc<Shard>) {
             }
         };
         if shard.lacks_idle() {
-            // Nothing says when another thread gives a permit back.
+            // Nothing says when another thread gives a permit back, or has fewer idle connections.
             let _ = timeout(AGAIN, changed).await;
         } else {
             changed.await;

@@ -46,7 +46,7 @@ counters! {
     closed_idle,
     /// Of the closed: too old.
     closed_lifetime,
-    /// Of the closed: more idle ones than a thread keeps.
+    /// Of the closed: more idle ones than are kept.
     closed_surplus,
     /// Of the closed: no longer wanted, as the service's pool is being replaced.
     closed_retired,
@@ -66,6 +66,8 @@ counters! {
     refused,
     /// TLS handshakes that failed.
     tls_errors,
+    /// Connections that a proxy opened no way for.
+    proxy_errors,
     /// Connections not made for a limit of this machine.
     local_limits,
     /// Connections that failed otherwise.
@@ -103,6 +105,7 @@ impl WireStats {
             Cause::Dns(_) => &self.dns_errors,
             Cause::Refused(_) => &self.refused,
             Cause::Tls { .. } => &self.tls_errors,
+            Cause::Proxy(_) => &self.proxy_errors,
             Cause::LocalLimit(_) => &self.local_limits,
             Cause::Io { .. } => &self.io_errors,
         }

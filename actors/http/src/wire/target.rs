@@ -69,6 +69,11 @@ impl Target {
         if self.port == default { self.bracketed() } else { format!("{}:{}", self.bracketed(), self.port) }
     }
 
+    /// Host and port, as `CONNECT` names them.
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.bracketed(), self.port)
+    }
+
     fn bracketed(&self) -> String {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
     }

@@ -1,12 +1,12 @@
 //! What was asked for on the command line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 pub(crate) const HELP: &str = "\
 A whole runtime in virtual time, under faults that a seed determines.
 
 Usage: cargo xtask sim [--seeds N] [--from S] [--full] | --seed S [--log] | --hour [--seed S]
-                       | --overload | --swizzle
+                       | --overload [--figures FILE] | --swizzle
 
   --seeds N   Runs the seeds 0 to N-1; 1,000 unless given. Every tenth runs twice, and must be the same to the byte
   --from S    Begins with this seed instead of 0
@@ -16,6 +16,7 @@ Usage: cargo xtask sim [--seeds N] [--from S] [--full] | --seed S [--log] | --ho
   --hour      One run of a virtual hour
   --overload  Ten times as many calls as a downstream can answer, with the policies and without: writes docs/overload.svg
               and target/overload.csv; then the same for what keeps a service down after its reason has gone
+  --figures   With --overload: writes goodput, p99 and the share of critical calls to this file, one JSON object a line
   --swizzle   Four services that go down in one order and come back in another, in all 576 ways
 ";
 
@@ -39,7 +40,9 @@ pub(crate) enum Task {
     Hour {
         seed: u64,
     },
-    Overload,
+    Overload {
+        figures: Option<PathBuf>,
+    },
     Swizzle,
 }
 
@@ -51,8 +54,12 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, String> {
     let mut args = args.into_iter();
     let (mut seeds, mut from, mut seed) = (None, None, None);
-    let (mut full, mut log, mut alone) = (false, false, None);
+    let (mut full, mut log, mut alone, mut figures) = (false, false, None, None);
     while let Some(arg) = args.next() {
+        if arg == "--figures" {
+            figures = Some(PathBuf::from(args.next().ok_or("`--figures` needs a file behind it")?));
+            continue;
+        }
         let mut number = |into: &mut Option<u64>| {
             let text = args.next().ok_or_else(|| format!("`{arg}` needs a number behind it"))?;
             *into = Some(text.parse().map_err(|_| format!("`{arg} {text}`: that is no number from 0 up"))?);
@@ -69,13 +76,17 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Task, Stri
                 return Err(format!("`{arg}` goes with no other"));
             }
             "--hour" => alone = Some(Task::Hour { seed: 0 }),
-            "--overload" => alone = Some(Task::Overload),
+            "--overload" => alone = Some(Task::Overload { figures: None }),
             "--swizzle" => alone = Some(Task::Swizzle),
             _ => return Err(format!("there is no option `{arg}`\n\n{HELP}")),
         }
     }
     let many = seeds.is_some() || from.is_some() || full;
+    if figures.is_some() && !matches!(alone, Some(Task::Overload { .. })) {
+        return Err(format!("`--figures` goes with `--overload` alone\n\n{HELP}"));
+    }
     match (alone, seed) {
+        (Some(Task::Overload { .. }), None) if !many && !log => Ok(Task::Overload { figures }),
         (Some(Task::Hour { .. }), seed) if !many && !log => Ok(Task::Hour { seed: seed.unwrap_or(0) }),
         (Some(task), None) if !many && !log => Ok(task),
         (None, Some(seed)) if !many => Ok(Task::One { seed, log }),
@@ -102,7 +113,9 @@ mod tests {
         assert_eq!(parsed("--full"), Ok(Task::Seeds { from: 0, count: 10_000, replay_every: 1 }));
         assert_eq!(parsed("--seeds 5 --from 7"), Ok(Task::Seeds { from: 7, count: 5, replay_every: 10 }));
         assert_eq!(parsed("--seed 9 --log"), Ok(Task::One { seed: 9, log: true }));
-        assert_eq!(parsed("--overload"), Ok(Task::Overload));
+        assert_eq!(parsed("--overload"), Ok(Task::Overload { figures: None }));
+        let figures = Some(PathBuf::from("f"));
+        assert_eq!(parsed("--overload --figures f"), Ok(Task::Overload { figures }));
         assert_eq!(parsed("--swizzle"), Ok(Task::Swizzle));
         assert_eq!(parsed("--hour --seed 3"), Ok(Task::Hour { seed: 3 }));
         assert_eq!(parsed("--seed 9 --help"), Ok(Task::Help));
@@ -118,6 +131,8 @@ mod tests {
             ("--swizzle --seed 1", "do not go together"),
             ("--overload --hour", "`--hour` goes with no other"),
             ("--log", "do not go together"),
+            ("--swizzle --figures f", "`--figures` goes with `--overload`"),
+            ("--overload --figures", "`--figures` needs a file"),
         ] {
             let error = parsed(args).expect_err("a mistake");
             assert!(error.contains(named), "{args}: {error}");

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Task::One { seed, log } => seeds::one(seed, log),
         Task::Hour { seed } => seeds::hour(seed),
         Task::Swizzle => seeds::swizzle(),
-        Task::Overload => overload::run(),
+        Task::Overload { figures } => overload::run(figures.as_deref()),
     };
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

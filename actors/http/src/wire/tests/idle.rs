@@ -132,7 +132,7 @@ fn a_connection_that_the_server_closes_while_idle_does_not_stay_half_closed() {
 }
 
 #[test]
-fn a_thread_keeps_no_more_idle_connections_than_it_may() {
+fn no_more_idle_connections_are_kept_than_may_be() {
     run(async {
         let server = Server::plain().await;
         let client = Client::new(
@@ -149,6 +149,37 @@ fn a_thread_keeps_no_more_idle_connections_than_it_may() {
         assert_eq!(client.wires().permits().idle(), 2);
         assert_eq!(client.wires().counts().closed_surplus, 3);
         until("the server sees them close", || server.open() == 2).await;
+    });
+}
+
+/// As many requests at once, each over a connection of its own.
+async fn at_once(server: &Server, client: &Client, requests: usize) {
+    let before = server.requests();
+    let all = futures_util::future::join_all((0..requests).map(|_| client.get("/wait")));
+    let (answers, ()) = tokio::join!(all, async {
+        until("all arrive", || server.requests() == before + requests).await;
+        server.go();
+    });
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
+}
+
+#[test]
+fn the_limit_of_idle_connections_is_the_processs_and_who_has_most_of_them_closes_one() {
+    run(async {
+        let server = Server::plain().await;
+        let settings = WireSettings { max_idle: 4, ..settings(&server.url) };
+        let wires = Wires::new(settings, permits_of(20, 20, Duration::ZERO)).unwrap();
+        let (one, other) = (Client::of(&wires), Client::of(&wires));
+        at_once(&server, &one, 4).await;
+        assert_eq!((wires.permits().idle(), wires.counts().closed), (4, 0));
+        at_once(&server, &other, 3).await;
+        until("the process is within its limit", || wires.permits().idle() == 4).await;
+        until("the server sees them close", || server.open() == 4).await;
+        // Had each closed its own, the second would have none: every request of its would be a handshake.
+        let made = wires.counts().created;
+        at_once(&server, &other, 2).await;
+        assert_eq!(wires.counts().created, made);
+        assert_eq!((wires.counts().closed_surplus, wires.permits().idle()), (3, 4));
     });
 }
 

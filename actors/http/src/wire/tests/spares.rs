@@ -43,6 +43,21 @@ fn there_are_never_more_than_may_be_open() {
 }
 
 #[test]
+fn there_are_never_more_than_may_be_idle() {
+    run(async {
+        let server = Server::plain().await;
+        // Rounded up, each of the three would have two; the process has room for four.
+        let settings = WireSettings { max_idle: 4, ..warm(&server, 4) };
+        let wires = Wires::new(settings, permits_of(20, 20, Duration::from_secs(2))).unwrap();
+        let clients = [(); 3].map(|()| Client::of(&wires));
+        until("they are made", || wires.permits().idle() == 4).await;
+        clients[2].ok().await;
+        until("there are as many again", || wires.permits().idle() == 4).await;
+        until("the server sees no more", || server.open() == 4).await;
+    });
+}
+
+#[test]
 fn another_thread_that_waits_is_given_one() {
     run(async {
         let server = Server::plain().await;

@@ -1,0 +1,102 @@
+use std::{mem, sync::Arc};
+
+use super::exchange::Exchange;
+
+/// A call on its way through the pipeline.
+///
+/// Most calls need one attempt, and most attempts are alone: so a call is put into its first exchange, where the shard finds
+/// it, and costs no allocation and no reference count of its own. A retry's exchange refers to the former one.
+pub(crate) enum Carried<C, R> {
+    /// By itself: no attempt was made yet.
+    Alone(C),
+    /// For several who make attempts at the same time.
+    Shared(Arc<C>),
+    /// Within the exchange of its last attempt.
+    Within(Arc<Exchange<C, R>>),
+    /// Nowhere: something panicked while an exchange was made of it.
+    Lost,
+}
+
+/// How an exchange has its call.
+pub(crate) enum Message<C, R> {
+    Own(C),
+    Shared(Arc<C>),
+    Of(Arc<Exchange<C, R>>),
+}
+
+impl<C, R> Carried<C, R> {
+    /// The call; `None` if it was lost.
+    pub(crate) fn get(&self) -> Option<&C> {
+        match self {
+            Self::Alone(call) => Some(call),
+            Self::Shared(call) => Some(call),
+            Self::Within(exchange) => Some(exchange.call()),
+            Self::Lost => None,
+        }
+    }
+
+    /// Makes it one that several can hold; `None` if it was lost, or is an exchange's own already.
+    pub(crate) fn share(&mut self) -> Option<Arc<C>> {
+        *self = match mem::replace(self, Self::Lost) {
+            Self::Alone(call) => Self::Shared(Arc::new(call)),
+            other => other,
+        };
+        match self {
+            Self::Shared(call) => Some(Arc::clone(call)),
+            Self::Within(exchange) => exchange.shared_call(),
+            Self::Alone(_) | Self::Lost => None,
+        }
+    }
+
+    /// Makes an exchange of it, and lends that; `None` if it was lost.
+    pub(crate) fn enclose(
+        &mut self,
+        exchange: impl FnOnce(Message<C, R>) -> Exchange<C, R>,
+    ) -> Option<&Arc<Exchange<C, R>>> {
+        let message = match mem::replace(self, Self::Lost) {
+            Self::Alone(call) => Message::Own(call),
+            Self::Shared(call) => Message::Shared(call),
+            Self::Within(former) => former.message_again(),
+            Self::Lost => return None,
+        };
+        *self = Self::Within(Arc::new(exchange(message)));
+        match self {
+            Self::Within(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+}
+
+impl<C, R> Message<C, R> {
+    pub(crate) fn get(&self) -> &C {
+        match self {
+            Self::Own(call) => call,
+            Self::Shared(call) => call,
+            Self::Of(exchange) => exchange.call(),
+        }
+    }
+}
+
+impl<C, R> Exchange<C, R> {
+    /// The call that it is an attempt at.
+    pub(crate) fn call(&self) -> &C {
+        self.message.get()
+    }
+
+    /// The call, where several can hold it.
+    pub(crate) fn shared_call(&self) -> Option<Arc<C>> {
+        match &self.message {
+            Message::Shared(call) => Some(Arc::clone(call)),
+            Message::Own(_) | Message::Of(_) => None,
+        }
+    }
+
+    /// The same call for another exchange: never more than one exchange away from where it is.
+    fn message_again(self: Arc<Self>) -> Message<C, R> {
+        match &self.message {
+            Message::Own(_) => Message::Of(self),
+            Message::Shared(call) => Message::Shared(Arc::clone(call)),
+            Message::Of(first) => Message::Of(Arc::clone(first)),
+        }
+    }
+}
