@@ -8,6 +8,9 @@ use crate::{service::Phase, telemetry::What};
 /// How long shards have to close their pools once no call is under way.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// How long tiers have to hear of what the last calls invalidated: one that cannot be reached must not hold the stop up.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// How a drain went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
@@ -38,6 +41,7 @@ impl Runtime {
         }
         let _ = timeout(limit, environment.quiet()).await;
         let cut_off = environment.active();
+        let _ = timeout(limit.min(TELLING), environment.tiers.told()).await;
         let was_running = environment.phase() != Phase::Stopped;
         environment.enter(Phase::Stopped);
         let services: Vec<_> = self.inner.services.read().values().cloned().collect();

@@ -61,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) priority: Option<Priority>,
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) refresh: bool,
+    /// Whether it is made while the runtime drains, too.
+    pub(crate) while_draining: bool,
     pub(crate) key: Option<Arc<KeyPolicies>>,
 }
 

@@ -112,6 +112,11 @@ impl<D: Downstream, C: Call<D>, F> Sending<'_, D, C, F> {
         self.with(|options| options.refresh = true)
     }
 
+    /// Makes the call while the runtime drains, too: it is a part of what the drain waits for.
+    pub(crate) fn while_draining(self) -> Self {
+        self.with(|options| options.while_draining = true)
+    }
+
     /// Puts the call under its key's policies too.
     pub(crate) fn keyed(self, key: Option<Arc<KeyPolicies>>) -> Self {
         self.with(|options| options.key = key)
@@ -193,7 +198,12 @@ where
             Plan::new(call, traits.priority, &self.options, context, started)
         });
         let (plan, error) = match plan {
-            Ok(plan) => (plan, shared.state.closed().map(|reason| call.refused(reason, Priority::Normal))),
+            Ok(plan) => {
+                let passes =
+                    |reason: &Reason| self.options.while_draining && matches!(reason, Reason::Draining);
+                let closed = shared.state.closed().filter(|reason| !passes(reason));
+                (plan, closed.map(|reason| call.refused(reason, Priority::Normal)))
+            }
             Err(reason) => (Plan::passed(call, started), Some(reason)),
         };
         self.look(call, plan, error)

@@ -263,3 +263,25 @@ fn what_is_gone_by_its_own_answer_is_forgotten_by_all() {
         other.end().await;
     });
 }
+
+/// What a process voided with its last breath is told before it ends; one that cannot be told does not hold the end up.
+#[test]
+fn a_drain_tells_the_tier_of_the_last_writes() {
+    virtual_time(async || {
+        let (store, behaviour) = (TierStore::new(), replies());
+        let (one, other) = two(&store, &behaviour).await;
+        ask(&other).await;
+        store.latency(ms(100));
+        let written = one.users.send(Change(1)).await.expect("written").serial;
+        assert_eq!(pending(&one), 2);
+        assert_eq!(one.runtime.drain().await.cut_off, 0);
+        settle().await;
+        store.latency(ms(0));
+        assert!(ask(&other).await > written);
+        other.users.invalidate_all();
+        store.fault(TierFault::Hangs);
+        let began = Instant::now();
+        other.runtime.drain().await;
+        assert!(began.elapsed() < ms(7_000), "{:?}", began.elapsed());
+    });
+}

@@ -36,6 +36,7 @@
 /// | `error = ApiError` | an error in JSON that the body of a 4xx or 5xx may be; it is the failure's `source()` |
 /// | `name = "GetUser"` | the call's name in settings and metrics; the struct's by default |
 /// | `cache`, `cache(ttl = "5m", per = tenant, stale_if_error = "1h", stale_while_revalidate = "1m", negative_ttl = "5s", tags("user:{id}"))` | the reply may be kept, under a key of all fields; of GETs only |
+/// | `cache(shared)`, `cache(shared = 2)` | and by a tier that processes share, where the settings' `cache.shared` names one: as JSON, so that it implements `Serialize` too. Raise the number when its JSON means something else |
 /// | `invalidates("user:{id}")` | kept replies with these tags are not served any more; not of GETs |
 /// | `idempotent`, `idempotent = false` | whether it may be made twice; by default GET, PUT and DELETE may |
 /// | `timeout = "20s"`, `priority = "low"` | the call's own; what the settings say of the call beats the timeout |
@@ -70,11 +71,12 @@ pub use seawall_macros::HttpCall;
 #[doc(hidden)]
 pub mod __private {
     pub use seawall::{
-        call::{Attempt, Cacheable, Call, CallTraits, KeyWriter, Priority, Sharing, TagWriter},
+        call::{Attempt, Cacheable, Call, CallTraits, Codec, KeyWriter, Priority, Sharing, TagWriter},
         downstream::Failure,
     };
 
     pub use crate::{
+        codec::in_json,
         reply::{Empty, Json, Maybe, Raw, Text, Typed, Untyped, Whole},
         request::Shown,
     };

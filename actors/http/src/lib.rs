@@ -14,6 +14,7 @@
 
 mod auth;
 mod call;
+mod codec;
 mod derive;
 mod downstream;
 mod explain;

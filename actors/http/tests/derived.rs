@@ -134,6 +134,21 @@ fn methods_bodies_and_replies_are_what_they_are_written_as() {
     });
 }
 
+#[derive(HttpCall)]
+#[http(get = "/users/{id}", reply = Option<User>, cache(ttl = "5m", shared = 3, tags("user:{id}")))]
+struct ShareUser {
+    id: u64,
+}
+
+/// Where its replies lie besides, the settings say; that they can, the call does.
+#[test]
+fn a_shared_reply_is_written_as_json_of_its_version() {
+    let codec = format!("{:?}", <ShareUser as Call<Http>>::codec());
+    assert_eq!(codec, "Some(Codec { format: \"json\", version: 3 })");
+    assert!(<GetUser as Call<Http>>::codec().is_none());
+    assert_eq!(<ShareUser as Call<Http>>::SETTINGS, "[cache]\nttl = \"5m\"\n");
+}
+
 #[test]
 fn policies_are_told_what_is_written() {
     assert_eq!(<GetUser as Call<Http>>::NAME, "GetUser");

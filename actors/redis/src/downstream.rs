@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, ServerError, Value};
 use seawall::{
     call::{Attempt, Call},
-    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures},
+    downstream::{Blame, Downstream, EndpointAddress, Failure, OpenContext, OpenError, PoolFigures, Tiering},
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -62,6 +62,10 @@ impl Shared {
     }
 }
 
+fn untracked() -> Failure {
+    failure::unsendable("the keys of a cluster are not tracked: a node tells of its own alone")
+}
+
 /// What a health check says that it has time for; `health.timeout` ends it sooner.
 const LONGEST_CHECK: Duration = Duration::from_secs(60);
 
@@ -104,12 +108,34 @@ impl Redis {
         listener: Arc<dyn Listener>,
     ) -> Result<Tracking, Failure> {
         if matches!(self.backend, Backend::Cluster(_)) {
-            return Err(failure::unsendable(
-                "the keys of a cluster are not tracked: a node tells of its own alone",
-            ));
+            return Err(untracked());
         }
         let prefixes = prefixes.into_iter().map(Into::into).collect();
         Ok(Tracking::start(Arc::clone(&self.dialer), prefixes, self.check, listener))
+    }
+
+    /// As [`track`](Self::track), whether or not a thread has opened a pool.
+    ///
+    /// # Errors
+    /// In a cluster; or if its settings lead to no connection, such as a certificate that cannot be read.
+    pub(crate) fn track_alone(
+        settings: &RedisSettings,
+        context: &OpenContext,
+        prefixes: impl IntoIterator<Item = String>,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Tracking, Failure> {
+        if settings.topology() == Topology::Cluster {
+            return Err(untracked());
+        }
+        let shared = context.shared(Shared::default).get(settings, context);
+        let (dialer, _) = shared.map_err(|error| failure::unsendable(error.to_string()))?;
+        let prefixes = prefixes.into_iter().collect();
+        Ok(Tracking::start(dialer, prefixes, settings.check(), listener))
+    }
+
+    /// The service's name.
+    pub(crate) fn service(&self) -> &Arc<str> {
+        &self.service
     }
 
     /// One command over a shared connection.
@@ -444,6 +470,10 @@ impl Downstream for Redis {
         let shared = context.find_shared::<Shared>()?;
         let (dialer, places) = shared.0.lock().clone()?;
         Some(dialer.figures().read(places.max()))
+    }
+
+    fn tiering() -> Option<Tiering<Self>> {
+        Some(Tiering::new())
     }
 
     fn endpoints(settings: &RedisSettings) -> Vec<EndpointAddress> {

@@ -22,6 +22,7 @@ mod links;
 mod push;
 mod settings;
 mod target;
+mod tier;
 mod tls;
 
 pub use call::{

@@ -1,18 +1,22 @@
-use syn::{Ident, LitStr, Token, meta::ParseNestedMeta, punctuated::Punctuated};
+use syn::{Ident, LitInt, LitStr, Token, meta::ParseNestedMeta, punctuated::Punctuated};
 
 use super::{duration::duration, template::Template};
 use crate::errors::unknown;
 
-/// `cache(ttl = "5m", per = tenant, tags("user:{id}"))`: settings as they stand in a call's `[cache]`, and tags.
+/// `cache(ttl = "5m", per = tenant, shared, tags("user:{id}"))`: settings as they stand in a call's `[cache]`, tags, and whether
+/// replies can be written for other processes.
 #[derive(Default)]
 pub(super) struct Cache {
     /// Keys and values of TOML.
     pub(super) settings: Vec<(&'static str, String)>,
     pub(super) tags: Vec<Template>,
+    /// The version of what is written for other processes, where it is.
+    pub(super) shared: Option<u32>,
 }
 
 const DURATIONS: [&str; 4] = ["ttl", "stale_while_revalidate", "stale_if_error", "negative_ttl"];
-const KNOWN: [&str; 6] = ["ttl", "per", "stale_while_revalidate", "stale_if_error", "negative_ttl", "tags"];
+const KNOWN: [&str; 7] =
+    ["ttl", "per", "stale_while_revalidate", "stale_if_error", "negative_ttl", "shared", "tags"];
 const PER: [&str; 3] = ["service", "tenant", "principal"];
 
 impl Cache {
@@ -35,6 +39,11 @@ impl Cache {
                 let known = PER.into_iter().find(|known| per == known);
                 let wrong = || syn::Error::new(per.span(), unknown("sharing", &per.to_string(), &PER));
                 cache.settings.push(("per", known.ok_or_else(wrong)?.into()));
+            } else if word == "shared" {
+                cache.shared = Some(match meta.input.peek(Token![=]) {
+                    true => meta.value()?.parse::<LitInt>()?.base10_parse()?,
+                    false => 1,
+                });
             } else if word == "tags" {
                 cache.tags.extend(tags(&meta)?);
             } else {

@@ -110,8 +110,17 @@ impl Expansion<'_> {
                 }
             }
         });
+        let codec = cache.shared.map(|version| {
+            quote! {
+                fn codec() -> ::core::option::Option<::seawall_http::__private::Codec<Self::Reply>> {
+                    ::core::option::Option::Some(::seawall_http::__private::in_json(#version))
+                }
+            }
+        });
         quote! {
             #is_negative
+
+            #codec
 
             fn sharing() -> ::core::option::Option<::seawall_http::__private::Sharing<Self::Reply>> {
                 ::core::option::Option::Some(::seawall_http::__private::Sharing::new())

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_millis(500);
 
 /// How long a tier has to hear of what was invalidated.
-const TELLING: Duration = Duration::from_secs(1);
+const TELLING: Duration = Duration::from_millis(300);
 
 /// Attends to the tier that is this service, from when a call wants it until the runtime stops or the service is gone: hears
 /// its news, and tells it ours.

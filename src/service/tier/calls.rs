@@ -64,5 +64,5 @@ where
     C::Reply: Clone + Send + Sync,
 {
     let service = Service { shared };
-    Box::pin(async move { service.send(ask).deadline(within).await.map(Answer::into_inner) })
+    Box::pin(async move { service.send(ask).deadline(within).while_draining().await.map(Answer::into_inner) })
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     call::{CallError, chain},
     downstream::{
-        Heard, Stamp, TierFound, TierGet, TierInvalidate, TierKept, TierLease, TierLeased, TierPlace,
+        Blame, Heard, Stamp, TierFound, TierGet, TierInvalidate, TierKept, TierLease, TierLeased, TierPlace,
         TierPut, TierRelease,
     },
     policy::{
@@ -61,6 +61,8 @@ pub(crate) struct Tier {
     waiting: AtomicUsize,
     /// Something waits in the outbox.
     pub(super) posted: Notify,
+    /// Nothing waits in it any more.
+    told: Notify,
     /// The service's settings are others, or it is gone.
     pub(super) changed: Notify,
     /// Settings say that replies are kept in it: until then nobody listens to its news.
@@ -106,6 +108,7 @@ impl Tiers {
             outbox: Mutex::default(),
             waiting: AtomicUsize::new(0),
             posted: Notify::new(),
+            told: Notify::new(),
             changed: Notify::new(),
             wanted: AtomicBool::new(false),
             first_wanted: Notify::new(),
@@ -116,6 +119,20 @@ impl Tiers {
         });
         by_service.insert(service.into(), Arc::clone(&tier));
         tier
+    }
+
+    /// Waits until all have heard what was invalidated here.
+    pub(crate) async fn told(&self) {
+        let tiers: Vec<_> = self.by_service.lock().values().cloned().collect();
+        for tier in tiers {
+            loop {
+                let told = tier.told.notified();
+                if tier.waiting.load(Ordering::Acquire) == 0 {
+                    break;
+                }
+                told.await;
+            }
+        }
     }
 
     /// The tier that is this service, if any call has asked for it.
@@ -189,7 +206,15 @@ impl Tier {
         let mut outbox = self.outbox.lock();
         outbox.heard(batch);
         self.waiting.store(outbox.len(), Ordering::Release);
+        if outbox.len() == 0 {
+            self.told.notify_waiters();
+        }
         true
+    }
+
+    /// Whether it is heard now what other processes invalidate.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Acquire)
     }
 
     fn linked(&self) -> Option<Arc<dyn Link>> {
@@ -210,7 +235,12 @@ impl Tier {
         let mut slot = Slot { tier: self, permit: Some(permit), environment };
         let answer = question(link).await;
         let now = environment.now();
-        let verdict = if answer.is_ok() { Verdict::Success } else { Verdict::Failure };
+        let verdict = match &answer {
+            Ok(_) => Verdict::Success,
+            // It may have no room for more, and answer all the same what it has.
+            Err(error) if error.blame() == Blame::Overload => Verdict::Neutral,
+            Err(_) => Verdict::Failure,
+        };
         if let Some(permit) = slot.permit.take() {
             let transition = self.breaker.record(permit, verdict, now.since(began), now);
             self.announce(environment, transition, answer.as_ref().err());

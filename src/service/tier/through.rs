@@ -76,28 +76,28 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
         landing.load(call, plan, sharing).await;
         return;
     };
-    let (leave, waited) = match visit.come().await {
+    let leave = match visit.come().await {
         Came::With(entry) => {
             let stale = !entry.freshness.is_fresh(landing.state.environment.now());
-            landing.land(Ok(entry));
+            visit.land(landing, Ok(entry), true);
             if stale {
                 refresh(landing, call, plan, sharing);
             }
             return;
         }
-        Came::ToLoad { leave, waited } => (leave, waited),
+        Came::ToLoad(leave) => leave,
     };
-    // What was waited for another process is not taken from the load's own time.
-    let later = waited.then(|| plan.of_load(&landing.state, landing.state.environment.now()));
-    let (outcome, took) = landing.attempt(call, later.as_ref().unwrap_or(plan), sharing).await;
+    // The time with the tier is not taken from the load's own.
+    let plan = plan.of_load(&landing.state, landing.state.environment.now());
+    let (outcome, took) = landing.attempt(call, &plan, sharing).await;
     match leave {
         Leave::Granted { stamp, epochs } => {
             let reply = outcome.as_ref().ok().cloned();
             let forget = outcome.as_ref().is_err_and(|error| !error.blame().allows_fallback());
-            landing.land(outcome);
+            visit.land(landing, outcome, true);
             visit.leave(reply, stamp, epochs, took, forget).await;
         }
-        Leave::Unkept => landing.land_unkept(outcome),
+        Leave::Unkept => visit.land(landing, outcome, false),
         Leave::None => landing.land(outcome),
     }
 }
@@ -154,7 +154,7 @@ pub(crate) trait Keeping: Send + Sync {
 
 enum Came {
     With(Entry),
-    ToLoad { leave: Leave, waited: bool },
+    ToLoad(Leave),
 }
 
 /// What the tier gives leave to.
@@ -216,10 +216,19 @@ impl<'a, R: 'static> Visit<'a, R> {
         self.state.environment.now()
     }
 
+    /// Lands what came from the tier, or was loaded by its leave. While its news is not heard, nobody would tell that it is
+    /// void: then it is kept in the tier alone, which knows.
+    fn land<D: Downstream>(&self, landing: &Landing<D>, outcome: Result<Entry, CallError>, may_keep: bool) {
+        if outcome.is_err() || may_keep && self.tier.tier.is_heard() {
+            landing.land(outcome);
+        } else {
+            landing.land_unkept(outcome);
+        }
+    }
+
     /// Looks for an entry, and for leave to load one.
     async fn come(&self) -> Came {
         let budget_ends = self.now().after(self.tier.settings.budget);
-        let without = |waited| Came::ToLoad { leave: Leave::None, waited };
         let mut known = None;
         if self.wish != Wish::Own {
             match self.get(self.tier.settings.budget).await.map(|found| self.read(found)) {
@@ -231,7 +240,7 @@ impl<'a, R: 'static> Visit<'a, R> {
                 }
                 Err(silent) => {
                     self.silent(&silent);
-                    return without(false);
+                    return Came::ToLoad(Leave::None);
                 }
             }
         }
@@ -243,12 +252,12 @@ impl<'a, R: 'static> Visit<'a, R> {
             let held = match self.lease(stamp, known.clone(), budget).await {
                 Err(silent) => {
                     self.silent(&silent);
-                    return without(waited);
+                    return Came::ToLoad(Leave::None);
                 }
                 Ok(TierLeased::Granted(epochs)) => {
-                    return Came::ToLoad { leave: Leave::Granted { stamp, epochs }, waited };
+                    return Came::ToLoad(Leave::Granted { stamp, epochs });
                 }
-                Ok(TierLeased::Unsettled) => return Came::ToLoad { leave: Leave::Unkept, waited },
+                Ok(TierLeased::Unsettled) => return Came::ToLoad(Leave::Unkept),
                 Ok(TierLeased::Held(left)) => left,
                 Ok(TierLeased::Found(found)) => {
                     match self.read(found) {
@@ -258,7 +267,7 @@ impl<'a, R: 'static> Visit<'a, R> {
                     }
                     useless += 1;
                     if useless > MOST_USELESS {
-                        return without(waited);
+                        return Came::ToLoad(Leave::None);
                     }
                     continue;
                 }
@@ -269,7 +278,7 @@ impl<'a, R: 'static> Visit<'a, R> {
             }
             let left = waits_until.since(self.now());
             if left.is_zero() {
-                return without(waited);
+                return Came::ToLoad(Leave::None);
             }
             // Who holds it may be done at any time; when it is over, one of those who wait takes it.
             sleep(pause.min(held.max(Duration::from_millis(1))).min(left)).await;
@@ -391,13 +400,7 @@ impl<'a, R: 'static> Visit<'a, R> {
         let entry = reply.filter(|entry| self.landing.may_keep(entry));
         let sealed = entry.as_ref().and_then(|entry| self.seal(entry, stamp, &epochs, took));
         let tier = &self.tier.tier;
-        let Some((bytes, lifetime)) = sealed else {
-            let ask = TierRelease { place: Arc::clone(&self.place), stamp };
-            let released = tier.ask(environment, |link| link.release(ask, KEEPING));
-            // Unheard, it is over when its time is.
-            let _ = self.context.clone().in_scope(released).await;
-            return;
-        };
+        let Some((bytes, lifetime)) = sealed else { return self.release(stamp).await };
         let ask = TierPut { place: Arc::clone(&self.place), stamp, epochs, bytes, lifetime };
         let put = tier.ask(environment, |link| link.put(ask, KEEPING));
         match self.context.clone().in_scope(put).await {
@@ -407,8 +410,19 @@ impl<'a, R: 'static> Visit<'a, R> {
                 // Another process knows better, and its news may not have come yet.
                 self.landing.forget();
             }
-            Err(silent) => self.silent(&silent),
+            Err(silent) => {
+                self.silent(&silent);
+                // A tier that is full takes nothing, and may be told all the same that none comes.
+                self.release(stamp).await;
+            }
         }
+    }
+
+    /// Gives the lease back. Unheard, it is over when its time is.
+    async fn release(&self, stamp: Stamp) {
+        let ask = TierRelease { place: Arc::clone(&self.place), stamp };
+        let released = self.tier.tier.ask(&self.state.environment, |link| link.release(ask, KEEPING));
+        let _ = self.context.clone().in_scope(released).await;
     }
 
     /// The reply in its envelope, and how long to keep it; `None` where it is not to be kept.
