@@ -13,7 +13,9 @@ use super::{
     path,
     plain::plain,
     scope::{Part, Table, key_of},
-    shape, text, variables,
+    shape, text,
+    tree::Tree,
+    variables,
 };
 
 /// Settings of several sources, merged, each value knowing its origin.
@@ -47,17 +49,6 @@ use super::{
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     tree: Arc<Tree>,
-}
-
-/// All settings.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
-    /// What files and variables say. Shared, so that an override costs no copy of it.
-    pub(super) merged: Arc<Map<String, Value>>,
-    /// What they said and does not count, for a stronger one said otherwise; the strongest last.
-    pub(super) beaten: Arc<Vec<Map<String, Value>>>,
-    /// What code says at run time.
-    pub(super) overrides: Map<String, Value>,
 }
 
 impl Layers {

@@ -30,6 +30,7 @@ mod secret;
 mod shape;
 mod standin;
 mod text;
+mod tree;
 mod value;
 mod variables;
 

@@ -5,10 +5,10 @@ use config::{Map, Value, ValueKind};
 use super::{
     Reader,
     diagnostics::{ConfigErrors, Diagnostic},
-    layers::Tree,
     merge::merge,
     origin::{Mark, Origin},
     path::{self, Step, join},
+    tree::Tree,
 };
 
 /// The settings of one scope: a cascade of tables, the strongest last.

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::metrics::LABELS;
 use crate::{
     config::{ConfigErrors, Layers, Scope},
     downstream::EndpointAddress,
@@ -14,6 +13,7 @@ use crate::{
         keys::{KeyedSettings, MOST_KEYS},
     },
     service::{CallSettings, RuntimeSettings, ServiceSettings, TelemetrySettings},
+    telemetry::names::LABELS,
     units::Ratio,
 };
 

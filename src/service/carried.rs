@@ -1,6 +1,6 @@
 use std::{mem, sync::Arc};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Message};
 
 /// A call on its way through the pipeline.
 ///
@@ -15,13 +15,6 @@ pub(crate) enum Carried<C, R> {
     Within(Arc<Exchange<C, R>>),
     /// Nowhere: something panicked while an exchange was made of it.
     Lost,
-}
-
-/// How an exchange has its call.
-pub(crate) enum Message<C, R> {
-    Own(C),
-    Shared(Arc<C>),
-    Of(Arc<Exchange<C, R>>),
 }
 
 impl<C, R> Carried<C, R> {
@@ -63,40 +56,6 @@ impl<C, R> Carried<C, R> {
         match self {
             Self::Within(exchange) => Some(exchange),
             _ => None,
-        }
-    }
-}
-
-impl<C, R> Message<C, R> {
-    pub(crate) fn get(&self) -> &C {
-        match self {
-            Self::Own(call) => call,
-            Self::Shared(call) => call,
-            Self::Of(exchange) => exchange.call(),
-        }
-    }
-}
-
-impl<C, R> Exchange<C, R> {
-    /// The call that it is an attempt at.
-    pub(crate) fn call(&self) -> &C {
-        self.message.get()
-    }
-
-    /// The call, where several can hold it.
-    pub(crate) fn shared_call(&self) -> Option<Arc<C>> {
-        match &self.message {
-            Message::Shared(call) => Some(Arc::clone(call)),
-            Message::Own(_) | Message::Of(_) => None,
-        }
-    }
-
-    /// The same call for another exchange: never more than one exchange away from where it is.
-    fn message_again(self: Arc<Self>) -> Message<C, R> {
-        match &self.message {
-            Message::Own(_) => Message::Of(self),
-            Message::Shared(call) => Message::Shared(Arc::clone(call)),
-            Message::Of(first) => Message::Of(Arc::clone(first)),
         }
     }
 }

@@ -24,7 +24,6 @@ use tracing::Span;
 use super::{
     CallState,
     admission::{Admission, Held},
-    carried::Message,
     environment::UnderWay,
     invalidation::Invalidation,
 };
@@ -37,7 +36,7 @@ use crate::{
 
 /// One attempt at a call `C` that gives an `R`.
 pub(crate) struct Exchange<C, R> {
-    pub(super) message: Message<C, R>,
+    message: Message<C, R>,
     pub(crate) attempt: Attempt,
     pub(crate) state: Arc<CallState>,
     /// Whether the deadline is earlier than the service's own timeout would have it: running out then says nothing
@@ -52,6 +51,13 @@ pub(crate) struct Exchange<C, R> {
     slot: Mutex<Slot<R>>,
     /// Whether the caller went away and nobody takes its place: for the shard, which would lock the slot for it.
     gone: AtomicBool,
+}
+
+/// How an exchange has its call.
+pub(crate) enum Message<C, R> {
+    Own(C),
+    Shared(Arc<C>),
+    Of(Arc<Exchange<C, R>>),
 }
 
 /// Whether an attempt goes on without its caller.
@@ -98,6 +104,16 @@ pub(crate) enum Arrived<R> {
     Lost,
 }
 
+impl<C, R> Message<C, R> {
+    fn get(&self) -> &C {
+        match self {
+            Self::Own(call) => call,
+            Self::Shared(call) => call,
+            Self::Of(exchange) => exchange.call(),
+        }
+    }
+}
+
 impl<C, R> Exchange<C, R> {
     pub(crate) fn new(
         message: Message<C, R>,
@@ -120,6 +136,28 @@ impl<C, R> Exchange<C, R> {
             span,
             slot: Mutex::new(slot),
             gone: AtomicBool::new(false),
+        }
+    }
+
+    /// The call that it is an attempt at.
+    pub(crate) fn call(&self) -> &C {
+        self.message.get()
+    }
+
+    /// The call, where several can hold it.
+    pub(crate) fn shared_call(&self) -> Option<Arc<C>> {
+        match &self.message {
+            Message::Shared(call) => Some(Arc::clone(call)),
+            Message::Own(_) | Message::Of(_) => None,
+        }
+    }
+
+    /// The same call for another exchange: never more than one exchange away from where it is.
+    pub(crate) fn message_again(self: Arc<Self>) -> Message<C, R> {
+        match &self.message {
+            Message::Own(_) => Message::Of(self),
+            Message::Shared(call) => Message::Shared(Arc::clone(call)),
+            Message::Of(first) => Message::Of(Arc::clone(first)),
         }
     }
 

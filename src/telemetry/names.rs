@@ -75,3 +75,9 @@ pub const CONFIG_RELOAD_FAILED: &str = "seawall.config.reload.failed";
 pub const CALL_SPAN: &str = "seawall.call";
 /// The span of one attempt.
 pub const ATTEMPT_SPAN: &str = "seawall.attempt";
+
+/// The labels that metrics have of their own.
+pub(crate) const LABELS: [&str; 19] = [
+    "call", "cause", "fault", "from", "le", "mode", "origin", "outcome", "policy", "priority", "reason",
+    "result", "scope", "service", "source", "state", "tier", "to", "try",
+];

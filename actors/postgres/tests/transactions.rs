@@ -58,12 +58,17 @@ fn what_could_not_be_serialized_is_run_again() {
         server.sql(TABLE);
         server.sql("update accounts set balance = 1000");
         let runs = Arc::new(AtomicU32::new(0));
+        let all_have_read = Arc::new(tokio::sync::Barrier::new(4));
         let call = || {
-            let runs = Arc::clone(&runs);
+            let (runs, all_have_read) = (Arc::clone(&runs), Arc::clone(&all_have_read));
             Transaction::new(Isolation::Serializable, move |tx: Tx| {
-                runs.fetch_add(1, SeqCst);
+                let run = runs.fetch_add(1, SeqCst);
+                let all_have_read = Arc::clone(&all_have_read);
                 async move {
                     let sum: i64 = tx.query_one("select sum(balance)::bigint from accounts", &[]).await?;
+                    if run < 4 {
+                        all_have_read.wait().await;
+                    }
                     tx.execute("update accounts set balance = $1 where id = 1", &[&(sum - 1000 + 1)]).await
                 }
             })

@@ -38,12 +38,6 @@ trait Sink {
     }
 }
 
-/// The labels that metrics have of their own.
-pub(super) const LABELS: [&str; 19] = [
-    "call", "cause", "fault", "from", "le", "mode", "origin", "outcome", "policy", "priority", "reason",
-    "result", "scope", "service", "source", "state", "tier", "to", "try",
-];
-
 /// Gives all metrics of a runtime to `sink`.
 fn walk(inner: &Inner, sink: &mut impl Sink) {
     let environment = &inner.environment;
