@@ -30,7 +30,7 @@ impl Store {
 
     /// The settings of a service at this address, which needs that password.
     pub(crate) fn at(url: &str) -> String {
-        format!("url = \"{url}\"\nredis = {{ password = {{ env = \"{CANARY}\" }} }}")
+        format!("url = \"{url}\"\nredis.password = {{ env = \"{CANARY}\" }}")
     }
 
     /// A bed whose service under test has these settings.
@@ -42,16 +42,25 @@ impl Store {
 
     /// Reads that say whose they are, and one write in ten that shows whether it was made before.
     pub(crate) fn mixed(store: &Service<Redis>) -> Shoot {
+        Self::reading(store, |store, nonce| async move {
+            let echo = Command::<u64>::new("ECHO").arg(nonce).idempotent();
+            End::judged(&store.send(echo).await, |echoed| *echoed == nonce)
+        })
+    }
+
+    /// The same with other reads.
+    pub(crate) fn reading<F: Future<Output = End> + Send>(
+        store: &Service<Redis>,
+        read: impl Fn(Service<Redis>, u64) -> F + Copy + Send + Sync + 'static,
+    ) -> Shoot {
         let store = store.clone();
         Arc::new(move |shot| {
-            let store = store.clone();
+            let (store, nonce) = (store.clone(), shot.nonce);
             Box::pin(async move {
-                let nonce = shot.nonce;
                 if is_write(nonce) {
                     End::judged(&store.send(Incr::new(format!("{WRITTEN}{nonce}"))).await, |sum| *sum == 1)
                 } else {
-                    let echo = Command::<u64>::new("ECHO").arg(nonce).idempotent();
-                    End::judged(&store.send(echo).await, |echoed| *echoed == nonce)
+                    read(store, nonce).await
                 }
             })
         })
