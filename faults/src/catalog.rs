@@ -1,7 +1,7 @@
 //! All scenarios, by their ids.
 
 use crate::harness::Scenario;
-use crate::{cache, caller, network, process, runtime, security, system};
+use crate::{cache, caller, network, process, redis, runtime, security, system};
 
 /// In the order that they are played in.
 pub(crate) fn all() -> Vec<Scenario> {
@@ -11,6 +11,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         caller::all(),
         runtime::all(),
         cache::all(),
+        redis::all(),
         security::all(),
         system::all(),
     ]

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
         Some(Show::Help) => print!("{HELP}"),
         Some(Show::List) => {
             for scenario in &scenarios {
-                println!("{:<4} {}", scenario.id, scenario.title);
+                println!("{:<9} {}", scenario.id, scenario.title);
             }
         }
         None => return play(&scenarios, options),
@@ -175,7 +175,7 @@ fn tell(scenario: &Scenario, played: &Played, seed: u64, options: &Options) -> b
     let Played { took, checks, broken } = played;
     let held = broken.is_none() && checks.iter().all(|check| check.held);
     let word = if held { "held" } else { "FAILED" };
-    println!("{:<4} {word:<6} {:>5.1} s  {}", scenario.id, took.as_secs_f64(), scenario.title);
+    println!("{:<9} {word:<6} {:>5.1} s  {}", scenario.id, took.as_secs_f64(), scenario.title);
     for check in checks {
         let Check { name, figure, bound, .. } = check;
         match check.held {

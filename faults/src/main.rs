@@ -19,6 +19,7 @@ mod harness;
 mod network;
 mod options;
 mod process;
+mod redis;
 mod runtime;
 mod security;
 mod system;

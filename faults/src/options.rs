@@ -8,7 +8,8 @@ Stages faults against seawall as it is built, and judges what it does.
 
 Usage: cargo xtask faults [OPTIONS] [ID...]
 
-  ID...       The scenarios to play, by their ids in FAULTS.md; all but S where none is named
+  ID...       The scenarios to play, by their ids in FAULTS.md; all but S where none is named. P1 is that row for every
+              kind, P1_REDIS for one
   --list      Show the scenarios that there are
   --full      Play them at the lengths of FAULTS.md, not in their quick forms
   --runs N    Play each N times, with as many seeds; it holds if it held each time
@@ -69,13 +70,17 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, S
             "--again" => options.again = number()?,
             "--seed" => options.seed = number()?,
             _ if arg.starts_with('-') => return Err(format!("there is no option `{arg}`\n\n{HELP}")),
-            _ => match known.iter().find(|id| id.eq_ignore_ascii_case(&arg)) {
-                Some(id) if options.ids.contains(id) => {}
-                Some(id) => options.ids.push(id),
-                None => {
+            _ => {
+                let named: Vec<_> = known.iter().copied().filter(|id| is_meant(id, &arg)).collect();
+                if named.is_empty() {
                     return Err(format!("there is no scenario `{arg}`: there are {}", known.join(", ")));
                 }
-            },
+                for id in named {
+                    if !options.ids.contains(&id) {
+                        options.ids.push(id);
+                    }
+                }
+            }
         }
     }
     if options.ids.is_empty() {
@@ -83,6 +88,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, S
         options.ids = usual.map(|scenario| scenario.id).collect();
     }
     Ok(options)
+}
+
+/// Whether somebody who wrote `arg` means this scenario: by its own id, or by that of the row that it is a part of.
+fn is_meant(id: &str, arg: &str) -> bool {
+    let row = id.split_once('_').map_or(id, |(row, _)| row);
+    id.eq_ignore_ascii_case(arg) || row.eq_ignore_ascii_case(arg)
 }
 
 /// A seed that another run does not have. Short, since people type it.
@@ -102,8 +113,10 @@ mod tests {
     #[test]
     fn ids_are_taken_in_their_order_and_once() {
         let options =
-            parsed(&["R1", "c1", "R1", "--seed", "7", "--runs", "5", "--full"]).expect("all is known");
-        assert_eq!(options.ids, ["R1", "C1"]);
+            parsed(&["R1", "c1", "R1", "p1", "--seed", "7", "--runs", "5", "--full"]).expect("all is known");
+        assert_eq!(options.ids[..3], ["R1", "C1", "P1"]);
+        assert!(options.ids.contains(&"P1_REDIS") && !options.ids.contains(&"P14"));
+        assert_eq!(parsed(&["p1_redis"]).expect("it is known").ids, ["P1_REDIS"]);
         assert_eq!((options.seed, options.runs, options.full), (7, 5, true));
         assert_eq!(parsed(&["--again", "2"]).expect("it is known").again, 2);
         assert!(parsed(&[]).expect("none is all").ids.len() > 20);

@@ -10,6 +10,7 @@ use seawall::runtime::{ServiceSnapshot, Snapshot};
 use seawall::telemetry::{Event, What};
 use seawall::{Runtime, Service};
 use seawall_http::Http;
+use seawall_redis::Redis;
 
 use super::hostile::Hostile;
 use super::load::{self, Load, NEIGHBOUR, Record, SUBJECT, Shoot, Via};
@@ -52,6 +53,8 @@ pub(crate) struct Bed {
     pub(crate) hostile: Option<Hostile>,
     /// Whether calls are left out that were due while all of this process stood still.
     pub(crate) forgets_pauses: bool,
+    /// The service that the load is on, and whose figures are judged.
+    watched: &'static str,
 }
 
 /// An event, and when it was heard of.
@@ -77,6 +80,8 @@ pub(crate) struct Marks {
 /// Everything that a run left behind.
 pub(crate) struct Outcome {
     pub(crate) settings: Settings,
+    /// The service under test.
+    pub(crate) watched: &'static str,
     pub(crate) marks: Marks,
     pub(crate) records: Vec<Record>,
     pub(crate) neighbour: Vec<Record>,
@@ -114,7 +119,7 @@ impl Bed {
         if !settings.has_url() {
             settings = settings.subject(&format!("url = \"{}\"", origin.url()));
         }
-        let builder = Runtime::builder().kind::<Http>().seed(stage.seed);
+        let builder = Runtime::builder().kind::<Http>().kind::<Redis>().seed(stage.seed);
         let runtime = with(builder)
             .parse(settings.text())
             .unwrap_or_else(|error| panic!("the settings cannot be read: {error}\n{}", settings.text()))
@@ -163,6 +168,7 @@ impl Bed {
             neighbour_via: None,
             hostile: None,
             forgets_pauses: false,
+            watched: "subject",
         }
     }
 
@@ -187,6 +193,12 @@ impl Bed {
     /// Takes this server for the one that the service under test calls, by whatever way.
     pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = origin;
+        self
+    }
+
+    /// Takes the service of this name for the one under test.
+    pub(crate) fn watching(mut self, service: &'static str) -> Self {
+        self.watched = service;
         self
     }
 
@@ -230,7 +242,7 @@ impl Bed {
         fault: impl AsyncFnOnce(&Self),
         heal: impl AsyncFnOnce(&Self),
     ) -> Outcome {
-        let monitor = Monitor::watch(&self.runtime, "subject");
+        let monitor = Monitor::watch(&self.runtime, self.watched);
         let machine = Machine::watch(self.neighbours.addr());
         let start = now();
         let via = self.via.clone().unwrap_or_else(|| self.arbiters());
@@ -260,7 +272,7 @@ impl Bed {
 
     /// Runs no load on the service under test, but what `during` does with it; the neighbour has its own all the time.
     pub(crate) async fn play<T>(self, during: impl AsyncFnOnce(&Self) -> T) -> (T, Outcome) {
-        let monitor = Monitor::watch(&self.runtime, "subject");
+        let monitor = Monitor::watch(&self.runtime, self.watched);
         let machine = Machine::watch(self.neighbours.addr());
         let start = now();
         let via = self.neighbour_via.clone().unwrap_or_else(|| self.arbiters());
@@ -302,6 +314,7 @@ impl Bed {
         let (events, lines) = (self.events.lock().clone(), self.logs.lines());
         Outcome {
             settings: self.settings,
+            watched: self.watched,
             marks,
             records,
             neighbour,
@@ -367,8 +380,8 @@ impl Outcome {
     /// What the service under test did.
     pub(crate) fn subject(&self) -> &ServiceSnapshot {
         self.snapshot
-            .service("subject")
-            .unwrap_or_else(|| panic!("no service `subject`: {:?}", self.snapshot))
+            .service(self.watched)
+            .unwrap_or_else(|| panic!("no service `{}`: {:?}", self.watched, self.snapshot))
     }
 }
 

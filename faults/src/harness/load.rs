@@ -55,10 +55,16 @@ pub(crate) struct Class {
 impl End {
     /// How a call ended that asked for `nonce`.
     pub(crate) fn of(result: &Result<Answer<Echo>, CallError>, nonce: u64) -> Self {
+        Self::judged(result, |echo| echo.nonce == nonce)
+    }
+
+    /// How a call ended whose answer is judged by `right`.
+    pub(crate) fn judged<R: 'static>(
+        result: &Result<Answer<R>, CallError>,
+        right: impl FnOnce(&R) -> bool,
+    ) -> Self {
         match result {
-            Ok(answer) => {
-                Self::Answer { origin: answer.origin(), right: answer.nonce == nonce, age: answer.age() }
-            }
+            Ok(answer) => Self::Answer { origin: answer.origin(), right: right(answer), age: answer.age() },
             Err(error) => Self::Error(Class::of(error)),
         }
     }

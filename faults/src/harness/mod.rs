@@ -18,6 +18,7 @@ pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod stage;
+pub(crate) mod store;
 pub(crate) mod times;
 
 pub(crate) use bed::{Bed, Outcome};
@@ -29,3 +30,4 @@ pub(crate) use report::Report;
 pub(crate) use rules::Rules;
 pub(crate) use settings::Settings;
 pub(crate) use stage::{Scenario, Stage};
+pub(crate) use store::Store;

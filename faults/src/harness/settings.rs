@@ -65,6 +65,22 @@ impl Settings {
         self
     }
 
+    /// Adds a service `store` of the kind `"redis"`, with the policies of the service under test and TOML text over them.
+    pub(crate) fn store(mut self, text: &str) -> Self {
+        let service = self.table["services"]["subject"].as_table().cloned().unwrap_or_default();
+        let policies =
+            service.into_iter().filter(|(key, _)| !["http", "cache", "pool", "url"].contains(&&**key));
+        let mut service: Table = policies.collect();
+        service.insert("kind".to_owned(), "redis".into());
+        lay(&mut service, parsed(text));
+        let mut over = Table::new();
+        over.insert("store".to_owned(), service.into());
+        let mut services = Table::new();
+        services.insert("services".to_owned(), over.into());
+        lay(&mut self.table, services);
+        self
+    }
+
     /// Lays TOML text over everything.
     pub(crate) fn over(mut self, text: &str) -> Self {
         lay(&mut self.table, parsed(text));
