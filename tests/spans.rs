@@ -53,6 +53,7 @@ async fn busy() {
 #[derive(Clone, Default)]
 struct Listener {
     spans: Arc<Mutex<Vec<String>>>,
+    closed: Arc<Mutex<Vec<u64>>>,
     events: Arc<Mutex<Vec<String>>>,
 }
 
@@ -89,6 +90,11 @@ impl tracing::Subscriber for Listener {
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
     fn enter(&self, _: &tracing::span::Id) {}
     fn exit(&self, _: &tracing::span::Id) {}
+
+    fn try_close(&self, span: tracing::span::Id) -> bool {
+        self.closed.lock().push(span.into_u64());
+        true
+    }
 }
 
 #[test]
@@ -161,5 +167,39 @@ fn the_last_unanswered_calls_are_told_too() {
         assert_eq!(rest(), 2, "or when the runtime ends before");
         tokio::time::sleep(Duration::from_millis(2000)).await;
         assert_eq!(rest(), 2, "each once");
+    });
+}
+
+/// What is exported of an attempt is as long as the attempt was, and not as the backoff and the retry after it.
+#[test]
+fn an_attempts_span_ends_with_it() {
+    let listener = Listener::default();
+    let told = listener.clone();
+    virtual_time(async move || {
+        let _listening = tracing::subscriber::set_default(listener);
+        let down = Failure::new(Blame::Downstream, "the connection broke").symptom(Symptom::Reset);
+        let first = down.clone();
+        let behaviour = Behaviour::new(move |_| Reaction::Fail(first.clone()));
+        let retrying = behaviour.clone();
+        let runtime = Runtime::builder()
+            .kind::<Scripted>()
+            .extension("users", behaviour)
+            .parse("[services.users]\nkind = \"scripted\"\nretry = { backoff = \"1s\", jitter = \"none\" }")
+            .expect("TOML")
+            .current_thread()
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let users = runtime.service::<Scripted>("users").expect("there");
+        let (closed, call) = (
+            told.closed.clone(),
+            tokio::task::spawn_local(async move { users.send(Ask(1)).await.map(drop) }),
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(*closed.lock(), [2], "the first attempt's, while its retry is waited for");
+        retrying.react(|_| Reaction::Reply);
+        call.await.expect("it does not panic").expect("the second is well");
+        assert_eq!(*closed.lock(), [2, 3, 1], "the call's comes last");
+        runtime.drain().await;
     });
 }

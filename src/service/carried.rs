@@ -41,6 +41,19 @@ impl<C, R> Carried<C, R> {
         }
     }
 
+    /// Leaves the exchange of an attempt that ended, and its span with it; unless somebody still holds that.
+    pub(crate) fn leave(&mut self) {
+        *self = match mem::replace(self, Self::Lost) {
+            Self::Within(exchange) => match Arc::try_unwrap(exchange).map(Exchange::into_message) {
+                Ok(Message::Own(call)) => Self::Alone(call),
+                Ok(Message::Shared(call)) => Self::Shared(call),
+                Ok(Message::Of(first)) => Self::Within(first),
+                Err(held) => Self::Within(held),
+            },
+            other => other,
+        };
+    }
+
     /// Makes an exchange of it, and lends that; `None` if it was lost.
     pub(crate) fn enclose(
         &mut self,

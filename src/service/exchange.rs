@@ -161,6 +161,10 @@ impl<C, R> Exchange<C, R> {
         }
     }
 
+    pub(crate) fn into_message(self) -> Message<C, R> {
+        self.message
+    }
+
     /// When the attempt is given up.
     pub(crate) fn deadline(&self) -> Instant {
         self.attempt.deadline()

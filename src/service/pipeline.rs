@@ -75,6 +75,7 @@ pub(crate) async fn attempts<D: Downstream, C: Call<D>>(
             let trial = Trial { number: number + hedges, which, idempotent, begun: None };
             attempt(service, state, call, plan, trial, begins, &mut ranks).await
         };
+        call.leave();
         let failure = match ended {
             Ok(reply) => return Ok(reply),
             Err(Ended::NeverStarted) if resends < RESENDS => {
