@@ -1,5 +1,6 @@
 //! A Redis that may evict nothing is full: it refuses what needs room, and answers what it has.
 
+use seawall::downstream::{Blame, Reached};
 use seawall_redis::Get;
 use seawall_testkit::RedisServer;
 
@@ -40,8 +41,15 @@ async fn play(stage: Stage) -> Report {
     };
     let full = || outcome.records.iter().filter(whole);
     let (writes, reads): (Vec<_>, Vec<_>) = full().partition(|record| is_write(record.nonce));
-    let overload = writes.iter().filter(|record| record.end().is_some_and(|end| end.word() == "failed/OOM"));
-    report.share("writes told that it has no room", overload.count(), writes.len(), 1.0);
+    let overload = |record: &&&Record| {
+        let class = match record.end() {
+            Some(End::Error(class)) => class,
+            _ => return false,
+        };
+        class.word == "failed/OOM" && class.blame == Blame::Overload && class.reached == Reached::No
+    };
+    let overload = writes.iter().filter(overload).count();
+    report.share("writes told that it has no room", overload, writes.len(), 1.0);
     report.exactly("reads that failed", reads.iter().filter(|record| !record.is_answer()).count(), 0);
     report.note("how calls ended meanwhile", tally(full()));
     Store::rules().judge(&outcome, &mut report);
