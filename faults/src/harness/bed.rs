@@ -143,15 +143,7 @@ impl Bed {
         };
         let (subject, neighbour) = (service("subject"), service("neighbour"));
         let events = Arc::<Mutex<Vec<Seen>>>::default();
-        let (mut stream, kept) = (runtime.events(), events.clone());
-        drop(actix_rt::spawn(async move {
-            while let Some(event) = stream.next().await {
-                let mut kept = kept.lock();
-                if kept.len() < MAX_EVENTS {
-                    kept.push(Seen { at: now(), event });
-                }
-            }
-        }));
+        hear(&runtime, &events);
         let callers = vec![actix_rt::Arbiter::new(), actix_rt::Arbiter::new()];
         Self {
             stage: stage.clone(),
@@ -221,6 +213,11 @@ impl Bed {
     /// The thread of one of the bed's arbiters.
     pub(crate) fn thread(&self, index: usize) -> actix_rt::ArbiterHandle {
         self.callers[index].handle()
+    }
+
+    /// Hears of another runtime's events, whose lines are in the same log.
+    pub(crate) fn hears(&self, other: &Runtime) {
+        hear(other, &self.events);
     }
 
     /// All events so far.
@@ -333,6 +330,18 @@ impl Bed {
             cut_off: drained.cut_off,
         }
     }
+}
+
+fn hear(runtime: &Runtime, events: &Arc<Mutex<Vec<Seen>>>) {
+    let (mut stream, kept) = (runtime.events(), events.clone());
+    drop(actix_rt::spawn(async move {
+        while let Some(event) = stream.next().await {
+            let mut kept = kept.lock();
+            if kept.len() < MAX_EVENTS {
+                kept.push(Seen { at: now(), event });
+            }
+        }
+    }));
 }
 
 /// Waits until descriptors and threads are as before, or as long as they may take.

@@ -30,3 +30,17 @@ pub(crate) struct Write {
 pub(crate) struct Keyed {
     pub(crate) key: u64,
 }
+
+/// A read whose reply is kept for other processes, too, where settings say so.
+#[derive(HttpCall)]
+#[http(get = "/keyed/{key}", reply = Echo, cache(shared, tags("key:{key}")))]
+pub(crate) struct Shared {
+    pub(crate) key: u64,
+}
+
+/// A write that voids it.
+#[derive(HttpCall)]
+#[http(post = "/write/{key}", reply = Echo, invalidates("key:{key}"))]
+pub(crate) struct Change {
+    pub(crate) key: u64,
+}

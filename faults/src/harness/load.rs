@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use seawall::downstream::Reached;
+use seawall::downstream::{Blame, Reached};
 use seawall::{Answer, CallError};
 
 use super::calls::{Echo, Get, Write};
@@ -48,6 +48,7 @@ pub(crate) struct Class {
     /// Whether it says that time ran out, wherever.
     pub(crate) timeout: bool,
     pub(crate) reached: Reached,
+    pub(crate) blame: Blame,
     /// All that it says, in both forms: for secrets to be looked for.
     pub(crate) text: String,
 }
@@ -109,7 +110,7 @@ impl Class {
             text += &format!(" {error}");
             cause = error.source();
         }
-        Self { word, timeout: error.is_timeout(), reached: error.reached(), text }
+        Self { word, timeout: error.is_timeout(), reached: error.reached(), blame: error.blame(), text }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod store;
 pub(crate) mod times;
 
 pub(crate) use bed::{Bed, Outcome};
-pub(crate) use calls::{Echo, Get, Keyed, Write};
+pub(crate) use calls::{Change, Echo, Get, Keyed, Shared, Write};
 pub(crate) use hostile::Hostile;
 pub(crate) use load::Via;
 pub(crate) use origin::{Manner, Origin};

@@ -69,6 +69,7 @@ fn answers() -> Vec<(&'static str, Vec<u8>)> {
         ("NULs", vec![0; 64]),
         ("a status of bytes that are no text", b"+\xff\xfe\r\n".to_vec()),
         ("a line of a megabyte", vec![b'+'; 1 << 20]),
+        ("a code of a megabyte", [b"-".as_slice(), &vec![b'X'; 1 << 20], b"\r\n"].concat()),
     ]);
     answers
 }
@@ -181,6 +182,9 @@ async fn play(stage: Stage) -> Report {
         mib(grown),
         format!("<= {}", mib(MOST_MEMORY)),
     );
+    let longest = words.iter().map(String::len).max().unwrap_or_default();
+    report.at_most("bytes of the longest code", longest, 100);
+    report.exactly("codes of nothing", words.iter().filter(|word| word.ends_with('/')).count(), 0);
     report.note("what they are told as", words.join(", "));
     report.exactly("answers out of nowhere", outcome.answered_meanwhile(), 0);
     // Both ends of its connections are in this process.

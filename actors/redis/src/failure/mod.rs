@@ -9,6 +9,9 @@ use seawall::downstream::{Blame, Failure, Reached, Stage, Symptom};
 /// What of an error's text is shown at most: a script's own error may hold anything.
 const SHOWN: usize = 200;
 
+/// Bytes of a code.
+const LONGEST_CODE: usize = 64;
+
 /// How much may have happened when a server says no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -190,7 +193,7 @@ pub(crate) fn of_one(index: usize, error: &ServerError) -> Failure {
 
 fn of_server(code: &str, text: &str, effect: Effect) -> Failure {
     let overcrowded = code == "ERR" && text.contains("max number of clients");
-    let code = if overcrowded { "MAXCLIENTS" } else { code };
+    let code = if overcrowded { "MAXCLIENTS" } else { known(code) };
     let (blame, advice) = match code {
         "READONLY" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" => (Blame::Topology, ""),
         "LOADING" | "OOM" | "BUSY" | "MAXCLIENTS" => (Blame::Overload, ""),
@@ -204,6 +207,15 @@ fn of_server(code: &str, text: &str, effect: Effect) -> Failure {
     let failure = Failure::new(blame, format!("{code}: {}{advice}", shown(text)));
     let failure = if blame == Blame::Overload { failure } else { failure.symptom(Symptom::Response) };
     failure.reached(reached).code(code.to_owned())
+}
+
+/// A server's code. What is none, or so long that it must be text, is an error like any other: codes are words of settings
+/// and of telemetry.
+fn known(code: &str) -> &str {
+    match code.len() {
+        1..=LONGEST_CODE => code,
+        _ => "ERR",
+    }
 }
 
 /// A server's text, without the arguments that it repeats of a command it does not know.
@@ -261,6 +273,15 @@ mod tests {
                 Reached::Yes,
                 "of several, some may be done: {said}"
             );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_code_is_none() {
+        for said in ["", " nothing before it", &"X".repeat(1_000_000)] {
+            let failure = of(said, Effect::Whole);
+            assert_eq!(failure.get_code(), Some("ERR"), "{}", said.len());
+            assert!(failure.to_string().len() < 2 * SHOWN);
         }
     }
 
