@@ -103,6 +103,11 @@ impl PostgresBuilder {
 }
 
 impl Postgres {
+    /// What is to be done where PostgreSQL is not installed; `None` where it is.
+    pub fn missing() -> Option<&'static str> {
+        find("postgres").is_none().then_some(MISSING)
+    }
+
     /// One with the usual settings.
     ///
     /// # Panics
@@ -279,10 +284,14 @@ async fn pause() {
 
 /// Where this machine has one of PostgreSQL's programs.
 fn program(name: &str) -> PathBuf {
-    let found = HOMES.iter().map(|home| Path::new(home).join("bin").join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| {
-        panic!("PostgreSQL is missing: run cargo xtask setup as root, or install Debian's package postgresql")
-    })
+    find(name).unwrap_or_else(|| panic!("{MISSING}"))
+}
+
+const MISSING: &str =
+    "PostgreSQL is missing: run cargo xtask setup as root, or install Debian's package postgresql";
+
+fn find(name: &str) -> Option<PathBuf> {
+    HOMES.iter().map(|home| Path::new(home).join("bin").join(name)).find(|path| path.is_file())
 }
 
 /// The account that the server runs under, where we are root.

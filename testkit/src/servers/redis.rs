@@ -112,17 +112,24 @@ fn spawn(port: u16, tls: bool, scratch: &Scratch, args: &[String]) -> Process {
 /// # Panics
 /// Where it is missing.
 pub(super) fn program() -> &'static str {
-    const PROGRAM: &str = "redis-server";
-    let there = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(PROGRAM).is_file()));
-    assert!(
-        there,
-        "{PROGRAM} is missing: run cargo xtask setup as root, or install Debian's package redis-server"
-    );
+    if let Some(missing) = RedisServer::missing() {
+        panic!("{missing}");
+    }
     PROGRAM
 }
 
+const PROGRAM: &str = "redis-server";
+
 impl RedisServer {
+    /// What is to be done where there is no `redis-server`; `None` where there is.
+    pub fn missing() -> Option<&'static str> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let there = std::env::split_paths(&path).any(|folder| folder.join(PROGRAM).is_file());
+        (!there).then_some(
+            "redis-server is missing: run cargo xtask setup as root, or install Debian's package redis-server",
+        )
+    }
+
     /// An ordinary one.
     ///
     /// # Panics
