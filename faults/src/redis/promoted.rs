@@ -2,6 +2,7 @@
 //! writes, or because the old one is dead.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use seawall_testkit::RedisSentinels;
@@ -18,14 +19,20 @@ crate::scenario!(P6_KILLED, "the primary Redis dies, and its replica is promoted
 const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 async fn asked(stage: Stage) -> Report {
-    play(&stage, RedisSentinels::fail_over).await
+    // The sentinels would turn the old one into a replica some seconds later, and close its connections: this one keeps
+    // them, and refuses writes.
+    let demote = |sentinels: &RedisSentinels| {
+        let new = sentinels.replica().addr();
+        sentinels.primary().cli(&["REPLICAOF", &new.ip().to_string(), &new.port().to_string()]);
+    };
+    play(&stage, RedisSentinels::fail_over, demote).await
 }
 
 async fn died(stage: Stage) -> Report {
-    play(&stage, |sentinels: &RedisSentinels| sentinels.primary().kill()).await
+    play(&stage, |sentinels: &RedisSentinels| sentinels.primary().kill(), |_| {}).await
 }
 
-async fn play(stage: &Stage, lose: impl Fn(&RedisSentinels)) -> Report {
+async fn play(stage: &Stage, lose: impl Fn(&RedisSentinels), then: impl Fn(&RedisSentinels)) -> Report {
     let sentinels = RedisSentinels::start().await;
     let mut stage = stage.clone();
     // The sentinels need a second or two to agree on a death.
@@ -41,6 +48,7 @@ async fn play(stage: &Stage, lose: impl Fn(&RedisSentinels)) -> Report {
         lose(&sentinels);
         sentinels.wait_for_promotion().await;
         promoted.set(Some(now()));
+        then(&sentinels);
     };
     let shoot = Store::mixed(&store);
     let mut outcome = bed.run_with(shoot, RATE, fault, async |_: &Bed| {}).await;
@@ -48,8 +56,11 @@ async fn play(stage: &Stage, lose: impl Fn(&RedisSentinels)) -> Report {
     let mut report = Report::default();
     let promoted: Instant = promoted.get().unwrap_or_else(|| panic!("it was not promoted"));
     let writes = || outcome.records.iter().filter(|record| is_write(record.nonce));
-    let mut made: Vec<&Record> =
-        writes().filter(|record| record.started > promoted && record.is_answer()).collect();
+    // Where the new primary has them: the old one may take writes that nobody will ever see.
+    let there: HashSet<u64> = outcome.arrivals.iter().map(|arrival| arrival.nonce).collect();
+    let mut made: Vec<&Record> = writes()
+        .filter(|record| record.started > promoted && record.is_answer() && there.contains(&record.nonce))
+        .collect();
     made.sort_by_key(|record| record.scheduled);
     let first = made.first().and_then(|record| record.ended.as_ref());
     let first = first.map_or(Duration::MAX, |(at, _)| at.saturating_duration_since(promoted));
@@ -58,6 +69,8 @@ async fn play(stage: &Stage, lose: impl Fn(&RedisSentinels)) -> Report {
     let later = |record: &&Record| record.started > promoted + WRITTEN_WITHIN + noise;
     let failed = writes().filter(later).filter(|record| !record.is_answer());
     report.exactly("writes that failed two seconds later", failed.count(), 0);
+    let lost = writes().filter(later).filter(|record| record.is_answer() && !there.contains(&record.nonce));
+    report.exactly("writes then made, and not at the new primary", lost.count(), 0);
     let refused = |record: &&Record| record.end().is_some_and(|end| end.word() == "failed/READONLY");
     report.exactly(
         "READONLY told to callers then",
