@@ -132,9 +132,16 @@ impl Session {
         }
         self.limit_time().await?;
         let request = self.lease.begin();
-        let ended = self.lease.client().batch_execute(sql).await;
-        request.done();
-        ended.map_err(|error| self.failed(error))
+        match self.lease.client().batch_execute(sql).await {
+            Ok(()) => {
+                request.done();
+                Ok(())
+            }
+            Err(error) => {
+                request.failed(&error);
+                Err(self.failed(error))
+            }
+        }
     }
 
     /// The rows, and how many were changed.
@@ -162,11 +169,15 @@ impl Session {
             return Ok(known);
         }
         let request = self.lease.begin();
-        let statement = self.lease.client().prepare(sql).await;
-        request.done();
-        match statement {
-            Ok(statement) => Ok(self.lease.keep(sql, statement)),
-            Err(error) => Err(self.failed(error)),
+        match self.lease.client().prepare(sql).await {
+            Ok(statement) => {
+                request.done();
+                Ok(self.lease.keep(sql, statement))
+            }
+            Err(error) => {
+                request.failed(&error);
+                Err(self.failed(error))
+            }
         }
     }
 
@@ -208,7 +219,7 @@ impl Session {
             // The rest of it is on its way: the request goes on, and is cancelled when the session ends.
             Ok(None) => Err(failure::too_large(self.limit)),
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 Ok(Err(error))
             }
         }
@@ -217,9 +228,16 @@ impl Session {
     /// Runs one command of ours, that leaves nothing.
     pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
         let request = self.lease.begin();
-        let ended = self.lease.client().batch_execute(sql).await;
-        request.done();
-        ended.map_err(|error| self.failed(error))
+        match self.lease.client().batch_execute(sql).await {
+            Ok(()) => {
+                request.done();
+                Ok(())
+            }
+            Err(error) => {
+                request.failed(&error);
+                Err(self.failed(error))
+            }
+        }
     }
 
     /// Commits. What the server then says is so; where it says nothing, nobody knows.

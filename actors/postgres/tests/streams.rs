@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use seawall::{downstream::Blame, units::ByteSize};
-use seawall_postgres::{CopyIn, CopyOut, Listen, Notifications, Notified, QueryOne};
+use seawall_postgres::{CopyIn, CopyOut, Execute, Listen, Notifications, Notified, QueryOne};
 use support::{failure, with};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -65,6 +65,18 @@ fn a_stream_that_fails_leaves_nothing() {
         assert!(timeout(Duration::from_millis(200), orders.send(endless)).await.is_err());
         let count = QueryOne::<i64>::new("select count(*) from users");
         assert_eq!(*orders.send(count).await.expect("the connection is well"), 0);
+    });
+}
+
+#[test]
+fn a_copy_that_is_no_stream_meets_nobody_else() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(TABLE);
+        for copy in ["copy users from stdin", "copy users to stdout"] {
+            orders.send(Execute::new(copy)).await.expect_err("its rows have nowhere to come from or go to");
+            let one = orders.send(QueryOne::<i32>::new("select 1")).deadline(Duration::from_secs(3)).await;
+            assert_eq!(*one.expect(copy), 1);
+        }
     });
 }
 

@@ -88,7 +88,7 @@ where
         let sink = match session.lease.client().copy_in::<_, Bytes>(&*self.sql).await {
             Ok(sink) => sink,
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 return Err(failed(error));
             }
         };
@@ -160,7 +160,7 @@ impl Call<Postgres> for CopyOut {
         let stream = match session.lease.client().copy_out(&*self.sql).await {
             Ok(stream) => stream,
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 return Err(session.failed(error));
             }
         };
@@ -169,7 +169,7 @@ impl Call<Postgres> for CopyOut {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    request.done();
+                    request.failed(&error);
                     return Err(session.failed(error));
                 }
             };
