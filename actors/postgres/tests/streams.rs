@@ -81,6 +81,27 @@ fn a_copy_that_is_no_stream_meets_nobody_else() {
 }
 
 #[test]
+fn rows_that_the_commit_refuses_are_not_told_as_in() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(
+            "create table users (id bigint primary key, name text, \
+             referrer bigint references users deferrable initially deferred); grant all on users to app",
+        );
+        let orphan = || stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"1\tann\t7\n"))]);
+        let refused = orders.send(CopyIn::new("copy users from stdin", orphan)).await;
+        assert_eq!(failure(refused.expect_err("there is no 7")).get_code(), Some("23503"));
+        let (into, _rows) = mpsc::channel::<Bytes>(4);
+        let out = "copy (insert into users values (2, 'bob', 7) returning id) to stdout";
+        let refused = orders.send(CopyOut::new(out, into)).await;
+        assert_eq!(failure(refused.expect_err("there is no 7")).get_code(), Some("23503"));
+        assert_eq!(
+            *orders.send(QueryOne::<i64>::new("select count(*) from users")).await.expect("it is well"),
+            0
+        );
+    });
+}
+
+#[test]
 fn rows_that_go_in_are_sent_again_if_the_connection_breaks_before_their_end() {
     with("pool = { max = 2 }", async |server, orders, _| {
         server.sql(TABLE);

@@ -13,8 +13,8 @@ use crate::{Access, Postgres, failure};
 
 /// `COPY .. FROM STDIN`, from a stream that is made anew for each attempt. The reply is the number of rows.
 ///
-/// No more of the stream is read than the server takes. Until its end is sent the server keeps none of it: so what fails before
-/// is undone, and is made again as the settings of `retry` have it.
+/// No more of the stream is read than the server takes. It is a transaction of its own, committed after its end: so what fails
+/// before is undone, and is made again as the settings of `retry` have it; and no row is told as in that the commit refuses.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -83,6 +83,8 @@ where
         };
         let failed = |error| undone(session.failed(error));
         session.limit_time().await.map_err(undone)?;
+        // By itself it would be committed after it is answered, and what the server then says would be heard by nobody.
+        session.command("BEGIN").await.map_err(undone)?;
         // Given up before it is done, it is broken off, and its connection brought to rest.
         let request = session.lease.begin();
         let sink = match session.lease.client().copy_in::<_, Bytes>(&*self.sql).await {
@@ -107,10 +109,16 @@ where
                 break;
             }
         }
-        attempt.mark_sent();
-        let ended = sink.finish().await;
+        let rows = match sink.finish().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                request.failed(&error);
+                return Err(failed(error));
+            }
+        };
         request.done();
-        ended.map_err(|error| session.failed(error))
+        attempt.mark_sent();
+        session.commit().await.map(|()| rows)
     }
 }
 
@@ -156,6 +164,11 @@ impl Call<Postgres> for CopyOut {
     async fn attempt(&self, postgres: &Postgres, attempt: &Attempt) -> Result<u64, Failure> {
         let session = postgres.checkout(attempt, self.access).await?;
         session.limit_time().await?;
+        // As of what goes in: a statement that changes something is heard of to its end.
+        let changes = self.access == Access::ReadWrite;
+        if changes {
+            session.command("BEGIN").await?;
+        }
         let request = session.lease.begin();
         let stream = match session.lease.client().copy_out(&*self.sql).await {
             Ok(stream) => stream,
@@ -180,6 +193,9 @@ impl Call<Postgres> for CopyOut {
             }
         }
         request.done();
+        if changes {
+            session.commit().await?;
+        }
         Ok(bytes)
     }
 }
