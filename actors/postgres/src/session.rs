@@ -1,6 +1,10 @@
 //! A connection for the time of one attempt, as calls see it.
 
-use std::{fmt, sync::atomic::Ordering, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use seawall::{
@@ -15,7 +19,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     failure,
     params::Bound,
-    pool::{Lease, Prepared},
+    pool::{Lease, Prepared, commits},
     row,
     settings::{PostgresSettings, StatementTimeout},
 };
@@ -40,6 +44,10 @@ pub struct Session {
     access: Access,
     limit: ByteSize,
     timeouts: bool,
+    /// Whether a statement outside of a transaction has succeeded, or may have been committed in part.
+    kept: AtomicBool,
+    /// How often the connection had committed when the session began.
+    commits: u64,
 }
 
 /// Time on top of what a call has left, after which the server ends its statement by itself: our own end comes first.
@@ -61,6 +69,8 @@ fn is_outdated(error: &tokio_postgres::Error) -> bool {
 impl Session {
     pub(crate) fn new(lease: Lease, attempt: &Attempt, access: Access, settings: &PostgresSettings) -> Self {
         Self {
+            kept: false.into(),
+            commits: lease.facts().commits(),
             lease,
             deadline: attempt.deadline(),
             access,
@@ -135,10 +145,12 @@ impl Session {
         match self.lease.client().batch_execute(sql).await {
             Ok(()) => {
                 request.done();
+                self.note(sql, false);
                 Ok(())
             }
             Err(error) => {
                 request.failed(&error);
+                self.note(sql, true);
                 Err(self.failed(error))
             }
         }
@@ -150,7 +162,10 @@ impl Session {
         loop {
             let prepared = self.prepare(sql).await?;
             match self.run(&prepared, params).await? {
-                Ok(ended) => return Ok(ended),
+                Ok(ended) => {
+                    self.note(sql, false);
+                    return Ok(ended);
+                }
                 // Nothing of it was run. Within a transaction, which has failed by it, there is no second time.
                 Err(error) if again && is_outdated(&error) => {
                     again = false;
@@ -159,7 +174,10 @@ impl Session {
                         return Err(self.failed(error));
                     }
                 }
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => {
+                    self.note(sql, true);
+                    return Err(self.failed(error));
+                }
             }
         }
     }
@@ -225,6 +243,18 @@ impl Session {
         }
     }
 
+    /// Notes what a statement of the call's has committed: with what failed after it, it is not undone.
+    fn note(&self, sql: &str, failed: bool) {
+        if !self.lease.facts().in_transaction() && (!failed || commits(sql)) {
+            self.kept.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something of this session may have been committed, by a statement of the call's own.
+    pub(crate) fn has_committed(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) || self.lease.facts().commits() != self.commits
+    }
+
     /// Runs one command of ours, that leaves nothing.
     pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
         let request = self.lease.begin();
@@ -274,6 +304,9 @@ impl Session {
         // It moved, or is going away: what is idle is no better.
         if failure.blame() == Blame::Topology {
             self.lease.condemn();
+        }
+        if failure.has_reached() == Reached::No && self.has_committed() {
+            return failure.reached(Reached::Maybe);
         }
         failure
     }

@@ -136,6 +136,14 @@ where
         let open = Arc::new(AtomicBool::new(true));
         let ended = (self.run)(Tx { session: Arc::clone(&session), open: Arc::clone(&open) }).await;
         open.store(false, Ordering::Release);
+        if !session.lease.facts().in_transaction() {
+            let ended_itself = "the closure ended its transaction by a statement of its own; the call commits it, or takes it back";
+            let failure = failure::request(ended_itself.into()).reached(Reached::Maybe);
+            return Err(match ended {
+                Ok(_) => failure,
+                Err(cause) => failure.caused_by(cause),
+            });
+        }
         match ended {
             Ok(reply) => {
                 attempt.mark_sent();
@@ -144,7 +152,8 @@ where
             Err(failure) => {
                 // What was not said within the time that the session has is said when it is given back.
                 let _ = session.command("ROLLBACK").await;
-                Err(undone(failure))
+                // It may have committed, and begun another.
+                Err(if session.has_committed() { failure.reached(Reached::Maybe) } else { undone(failure) })
             }
         }
     }

@@ -61,9 +61,37 @@ pub(crate) fn leaves(text: &str) -> bool {
     })
 }
 
+/// Whether a statement's text has the words of one that may commit in its course, so that it is not undone whole when it
+/// fails: a `CALL` or a `DO`, but no `ON CONFLICT DO`.
+pub(crate) fn commits(text: &str) -> bool {
+    let words = || {
+        text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+            .filter(|word| !word.is_empty())
+    };
+    let is = |word: &str, known: &[&str]| known.iter().any(|known| word.eq_ignore_ascii_case(known));
+    words()
+        .zip(words().skip(1).chain([""]))
+        .any(|(word, next)| is(word, &["call"]) || is(word, &["do"]) && !is(next, &["nothing", "update"]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_commit_in_its_course_is_found_in_its_words() {
+        for text in
+            ["call p()", "/* it */ CALL p($1)", "do $$ begin commit; end $$", "DO language plpgsql 'x'"]
+        {
+            assert!(commits(text), "{text}");
+        }
+        let upsert = "insert into t values (1) on conflict do nothing";
+        for text in
+            [upsert, "insert into t values (1) on conflict (id) do\nupdate set id = 2", "select 1", "commit"]
+        {
+            assert!(!commits(text), "{text}");
+        }
+    }
 
     #[test]
     fn what_a_select_leaves_is_found_in_its_words() {
