@@ -52,7 +52,7 @@ impl Statements {
 /// Too often is a reset too many; a function that does it inside is found by `postgres.reset = "always"` alone.
 pub(crate) fn leaves(text: &str) -> bool {
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).any(|word| {
-        ["set_config", "temp", "temporary", "setseed", "dblink_connect"]
+        ["set_config", "temp", "temporary", "pg_temp", "pg_settings", "setseed", "dblink_connect"]
             .iter()
             .any(|known| word.eq_ignore_ascii_case(known))
             || ["pg_advisory_lock", "pg_try_advisory_lock"]
@@ -101,6 +101,8 @@ mod tests {
             "select pg_try_advisory_lock_shared(1, 2)",
             "select 1 as one into temp t",
             "create temporary table t (id int)",
+            "create table pg_temp.t as select 1 as id",
+            "update pg_settings set setting = 'elsewhere' where name = 'search_path'",
         ] {
             assert!(leaves(text), "{text}");
         }
