@@ -12,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use seawall::{downstream::Blame, units::ByteSize};
+use seawall::{
+    downstream::{Blame, Reached},
+    units::ByteSize,
+};
 use seawall_postgres::{CopyIn, CopyOut, Execute, Listen, Notifications, Notified, QueryOne};
 use support::{failure, with};
 use tokio::{sync::mpsc, time::timeout};
@@ -98,6 +101,25 @@ fn rows_that_the_commit_refuses_are_not_told_as_in() {
             *orders.send(QueryOne::<i64>::new("select count(*) from users")).await.expect("it is well"),
             0
         );
+    });
+}
+
+#[test]
+fn rows_that_were_delivered_are_not_delivered_again() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(
+            "create function fail() returns text language plpgsql as \
+             $$ begin raise exception 'contention' using errcode = '40001'; end $$",
+        );
+        let (into, mut rows) = mpsc::channel::<Bytes>(20_000);
+        let out = "copy (select case when id < 9000 then id::text else fail() end from generate_series(1, 9000) id) to stdout";
+        let failed = failure(orders.send(CopyOut::new(out, into)).await.expect_err("it fails at its end"));
+        assert_eq!((failed.get_code(), failed.has_reached()), (Some("40001"), Reached::Maybe));
+        let mut delivered = 0;
+        while let Some(chunk) = rows.recv().await {
+            delivered += chunk.iter().filter(|byte| **byte == b'\n').count();
+        }
+        assert!((1..9000).contains(&delivered), "{delivered} rows");
     });
 }
 

@@ -162,6 +162,21 @@ impl Call<Postgres> for CopyOut {
     }
 
     async fn attempt(&self, postgres: &Postgres, attempt: &Attempt) -> Result<u64, Failure> {
+        let mut bytes = 0;
+        match self.copy(postgres, attempt, &mut bytes).await {
+            Ok(()) => Ok(bytes),
+            // Its rows are with the reader, and are not taken back, whatever becomes of the statement.
+            Err(failure) if bytes > 0 && failure.has_reached() == Reached::No => {
+                Err(failure.reached(Reached::Maybe))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl CopyOut {
+    /// Copies, and counts the bytes.
+    async fn copy(&self, postgres: &Postgres, attempt: &Attempt, bytes: &mut u64) -> Result<(), Failure> {
         let session = postgres.checkout(attempt, self.access).await?;
         session.limit_time().await?;
         // As of what goes in: a statement that changes something is heard of to its end.
@@ -177,7 +192,7 @@ impl Call<Postgres> for CopyOut {
                 return Err(session.failed(error));
             }
         };
-        let (mut stream, mut bytes) = (pin!(stream), 0);
+        let mut stream = pin!(stream);
         while let Some(chunk) = stream.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
@@ -187,7 +202,7 @@ impl Call<Postgres> for CopyOut {
                 }
             };
             attempt.mark_sent();
-            bytes += chunk.len() as u64;
+            *bytes += chunk.len() as u64;
             if self.into.send(chunk).await.is_err() {
                 return Err(failure::request("nobody takes the rows any more".into()));
             }
@@ -196,6 +211,6 @@ impl Call<Postgres> for CopyOut {
         if changes {
             session.commit().await?;
         }
-        Ok(bytes)
+        Ok(())
     }
 }
