@@ -46,6 +46,8 @@ pub struct Session {
     timeouts: bool,
     /// Whether a statement outside of a transaction has succeeded, or may have been committed in part.
     kept: AtomicBool,
+    /// Whether the transaction is over that the session was for.
+    ended: AtomicBool,
     /// How often the connection had committed when the session began.
     commits: u64,
 }
@@ -70,6 +72,7 @@ impl Session {
     pub(crate) fn new(lease: Lease, attempt: &Attempt, access: Access, settings: &PostgresSettings) -> Self {
         Self {
             kept: false.into(),
+            ended: false.into(),
             commits: lease.facts().commits(),
             lease,
             deadline: attempt.deadline(),
@@ -161,6 +164,7 @@ impl Session {
         let mut again = true;
         loop {
             let prepared = self.prepare(sql).await?;
+            self.open()?;
             match self.run(&prepared, params).await? {
                 Ok(ended) => {
                     self.note(sql, false);
@@ -253,6 +257,15 @@ impl Session {
     /// Whether something of this session may have been committed, by a statement of the call's own.
     pub(crate) fn has_committed(&self) -> bool {
         self.kept.load(Ordering::Relaxed) || self.lease.facts().commits() != self.commits
+    }
+
+    /// Nothing more is run by handles of its transaction.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn open(&self) -> Result<(), Failure> {
+        if self.ended.load(Ordering::Acquire) { Err(failure::ended()) } else { Ok(()) }
     }
 
     /// Runs one command of ours, that leaves nothing.

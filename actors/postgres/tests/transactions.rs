@@ -54,6 +54,29 @@ fn all_of_it_or_nothing() {
 }
 
 #[test]
+fn a_handle_that_was_kept_keeps_no_connection() {
+    with("pool = { max = 1 }\nretry = false", async |server, orders, _| {
+        server.sql(TABLE);
+        let kept = Arc::new(std::sync::Mutex::new(None));
+        let keep = Arc::clone(&kept);
+        let call = Transaction::new(Isolation::ReadCommitted, move |tx: Tx| {
+            *keep.lock().expect("nobody panics") = Some(tx.clone());
+            async move {
+                transfer(tx, 1).await?;
+                std::future::pending::<Result<(), Failure>>().await
+            }
+        });
+        assert!(timeout(Duration::from_millis(300), orders.send(call)).await.is_err(), "it never ends");
+        let sum = QueryOne::<i64>::new("select balance from accounts where id = 1");
+        let sum = orders.send(sum).deadline(Duration::from_secs(3)).await;
+        assert_eq!(*sum.expect("the connection is free"), 100);
+        let tx = kept.lock().expect("nobody panics").take().expect("it is kept");
+        let late = tx.execute("delete from accounts", &[]).await.expect_err("it has ended");
+        assert!(late.to_string().contains("has ended"), "{late}");
+    });
+}
+
+#[test]
 fn what_could_not_be_serialized_is_run_again() {
     with("pool = { max = 8 }\nretry_budget = { minimum_per_second = 1000 }", async |server, orders, _| {
         server.sql(TABLE);
