@@ -1,6 +1,10 @@
 //! A connection for the time of one attempt, as calls see it.
 
-use std::{fmt, sync::atomic::Ordering, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use seawall::{
@@ -15,7 +19,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     failure,
     params::Bound,
-    pool::{Lease, Prepared},
+    pool::{Lease, Prepared, commits},
     row,
     settings::{PostgresSettings, StatementTimeout},
 };
@@ -40,6 +44,12 @@ pub struct Session {
     access: Access,
     limit: ByteSize,
     timeouts: bool,
+    /// Whether a statement outside of a transaction has succeeded, or may have been committed in part.
+    kept: AtomicBool,
+    /// Whether the transaction is over that the session was for.
+    ended: AtomicBool,
+    /// How often the connection had committed when the session began.
+    commits: u64,
 }
 
 /// Time on top of what a call has left, after which the server ends its statement by itself: our own end comes first.
@@ -61,6 +71,9 @@ fn is_outdated(error: &tokio_postgres::Error) -> bool {
 impl Session {
     pub(crate) fn new(lease: Lease, attempt: &Attempt, access: Access, settings: &PostgresSettings) -> Self {
         Self {
+            kept: false.into(),
+            ended: false.into(),
+            commits: lease.facts().commits(),
             lease,
             deadline: attempt.deadline(),
             access,
@@ -132,9 +145,18 @@ impl Session {
         }
         self.limit_time().await?;
         let request = self.lease.begin();
-        let ended = self.lease.client().batch_execute(sql).await;
-        request.done();
-        ended.map_err(|error| self.failed(error))
+        match self.lease.client().batch_execute(sql).await {
+            Ok(()) => {
+                request.done();
+                self.note(sql, false);
+                Ok(())
+            }
+            Err(error) => {
+                request.failed(&error);
+                self.note(sql, true);
+                Err(self.failed(error))
+            }
+        }
     }
 
     /// The rows, and how many were changed.
@@ -142,8 +164,12 @@ impl Session {
         let mut again = true;
         loop {
             let prepared = self.prepare(sql).await?;
+            self.open()?;
             match self.run(&prepared, params).await? {
-                Ok(ended) => return Ok(ended),
+                Ok(ended) => {
+                    self.note(sql, false);
+                    return Ok(ended);
+                }
                 // Nothing of it was run. Within a transaction, which has failed by it, there is no second time.
                 Err(error) if again && is_outdated(&error) => {
                     again = false;
@@ -152,7 +178,10 @@ impl Session {
                         return Err(self.failed(error));
                     }
                 }
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => {
+                    self.note(sql, true);
+                    return Err(self.failed(error));
+                }
             }
         }
     }
@@ -162,11 +191,15 @@ impl Session {
             return Ok(known);
         }
         let request = self.lease.begin();
-        let statement = self.lease.client().prepare(sql).await;
-        request.done();
-        match statement {
-            Ok(statement) => Ok(self.lease.keep(sql, statement)),
-            Err(error) => Err(self.failed(error)),
+        match self.lease.client().prepare(sql).await {
+            Ok(statement) => {
+                request.done();
+                Ok(self.lease.keep(sql, statement))
+            }
+            Err(error) => {
+                request.failed(&error);
+                Err(self.failed(error))
+            }
         }
     }
 
@@ -208,18 +241,46 @@ impl Session {
             // The rest of it is on its way: the request goes on, and is cancelled when the session ends.
             Ok(None) => Err(failure::too_large(self.limit)),
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 Ok(Err(error))
             }
         }
     }
 
+    /// Notes what a statement of the call's has committed: with what failed after it, it is not undone.
+    fn note(&self, sql: &str, failed: bool) {
+        if !self.lease.facts().in_transaction() && (!failed || commits(sql)) {
+            self.kept.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something of this session may have been committed, by a statement of the call's own.
+    pub(crate) fn has_committed(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) || self.lease.facts().commits() != self.commits
+    }
+
+    /// Nothing more is run by handles of its transaction.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn open(&self) -> Result<(), Failure> {
+        if self.ended.load(Ordering::Acquire) { Err(failure::ended()) } else { Ok(()) }
+    }
+
     /// Runs one command of ours, that leaves nothing.
     pub(crate) async fn command(&self, sql: &str) -> Result<(), Failure> {
         let request = self.lease.begin();
-        let ended = self.lease.client().batch_execute(sql).await;
-        request.done();
-        ended.map_err(|error| self.failed(error))
+        match self.lease.client().batch_execute(sql).await {
+            Ok(()) => {
+                request.done();
+                Ok(())
+            }
+            Err(error) => {
+                request.failed(&error);
+                Err(self.failed(error))
+            }
+        }
     }
 
     /// Commits. What the server then says is so; where it says nothing, nobody knows.
@@ -256,6 +317,9 @@ impl Session {
         // It moved, or is going away: what is idle is no better.
         if failure.blame() == Blame::Topology {
             self.lease.condemn();
+        }
+        if failure.has_reached() == Reached::No && self.has_committed() {
+            return failure.reached(Reached::Maybe);
         }
         failure
     }

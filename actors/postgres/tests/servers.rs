@@ -152,6 +152,31 @@ fn writes_follow_the_server_that_takes_them() {
 }
 
 #[test]
+fn writes_leave_a_server_that_is_silent() {
+    actix_rt::System::new().block_on(async {
+        let primary = postgres::Postgres::start().await;
+        primary.sql("create table kept (id int); grant all on kept to app");
+        let replica = primary.replica().await;
+        replica.wait_for("select count(*) from pg_class where relname = 'kept'", "1").await;
+        let (first, second) = (primary.addr().to_string(), replica.addr().to_string());
+        let url = format!("url = \"postgres://{first}/postgres\"");
+        let urls = format!("urls = [\"postgres://{first}\", \"postgres://{second}/postgres\"]");
+        let more = format!("connect_timeout = \"600ms\"\n{QUICK}");
+        let (runtime, orders) = start(settings(&first, PLAIN, &more).replace(&url, &urls)).await;
+        primary.freeze();
+        replica.promote().await;
+        let write = || Execute::new("insert into kept values (1)").idempotent();
+        let began = Instant::now();
+        while orders.send(write()).deadline(Duration::from_secs(1)).await.is_err() {
+            assert!(began.elapsed() < Duration::from_secs(5), "it is not found");
+            tokio::task::yield_now().await;
+        }
+        primary.thaw();
+        runtime.drain().await;
+    });
+}
+
+#[test]
 fn reads_go_to_replicas_and_to_the_primary_where_none_can_be_reached() {
     actix_rt::System::new().block_on(async {
         let primary = postgres::Postgres::start().await;

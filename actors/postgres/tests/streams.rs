@@ -12,8 +12,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use seawall::{downstream::Blame, units::ByteSize};
-use seawall_postgres::{CopyIn, CopyOut, Listen, Notifications, Notified, QueryOne};
+use seawall::{
+    downstream::{Blame, Reached},
+    units::ByteSize,
+};
+use seawall_postgres::{CopyIn, CopyOut, Execute, Listen, Notifications, Notified, QueryOne};
 use support::{failure, with};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -65,6 +68,58 @@ fn a_stream_that_fails_leaves_nothing() {
         assert!(timeout(Duration::from_millis(200), orders.send(endless)).await.is_err());
         let count = QueryOne::<i64>::new("select count(*) from users");
         assert_eq!(*orders.send(count).await.expect("the connection is well"), 0);
+    });
+}
+
+#[test]
+fn a_copy_that_is_no_stream_meets_nobody_else() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(TABLE);
+        for copy in ["copy users from stdin", "copy users to stdout"] {
+            orders.send(Execute::new(copy)).await.expect_err("its rows have nowhere to come from or go to");
+            let one = orders.send(QueryOne::<i32>::new("select 1")).deadline(Duration::from_secs(3)).await;
+            assert_eq!(*one.expect(copy), 1);
+        }
+    });
+}
+
+#[test]
+fn rows_that_the_commit_refuses_are_not_told_as_in() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(
+            "create table users (id bigint primary key, name text, \
+             referrer bigint references users deferrable initially deferred); grant all on users to app",
+        );
+        let orphan = || stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"1\tann\t7\n"))]);
+        let refused = orders.send(CopyIn::new("copy users from stdin", orphan)).await;
+        assert_eq!(failure(refused.expect_err("there is no 7")).get_code(), Some("23503"));
+        let (into, _rows) = mpsc::channel::<Bytes>(4);
+        let out = "copy (insert into users values (2, 'bob', 7) returning id) to stdout";
+        let refused = orders.send(CopyOut::new(out, into)).await;
+        assert_eq!(failure(refused.expect_err("there is no 7")).get_code(), Some("23503"));
+        assert_eq!(
+            *orders.send(QueryOne::<i64>::new("select count(*) from users")).await.expect("it is well"),
+            0
+        );
+    });
+}
+
+#[test]
+fn rows_that_were_delivered_are_not_delivered_again() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(
+            "create function fail() returns text language plpgsql as \
+             $$ begin raise exception 'contention' using errcode = '40001'; end $$",
+        );
+        let (into, mut rows) = mpsc::channel::<Bytes>(20_000);
+        let out = "copy (select case when id < 9000 then id::text else fail() end from generate_series(1, 9000) id) to stdout";
+        let failed = failure(orders.send(CopyOut::new(out, into)).await.expect_err("it fails at its end"));
+        assert_eq!((failed.get_code(), failed.has_reached()), (Some("40001"), Reached::Maybe));
+        let mut delivered = 0;
+        while let Some(chunk) = rows.recv().await {
+            delivered += chunk.iter().filter(|byte| **byte == b'\n').count();
+        }
+        assert!((1..9000).contains(&delivered), "{delivered} rows");
     });
 }
 

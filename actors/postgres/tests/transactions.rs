@@ -11,10 +11,11 @@ use std::{
 };
 
 use seawall::{
-    Failure,
+    Call, Failure,
+    call::Attempt,
     downstream::{Blame, Reached},
 };
-use seawall_postgres::{Isolation, QueryOne, Transaction, Tx};
+use seawall_postgres::{Access, Execute, Isolation, Postgres, QueryOne, Transaction, Tx};
 use seawall_testkit::{Direction, FaultProxy, servers::postgres};
 use support::{PLAIN, failure, settings, start, with};
 use tokio::time::timeout;
@@ -49,6 +50,29 @@ fn all_of_it_or_nothing() {
         let late = kept.execute("delete from accounts", &[]).await.expect_err("it has ended");
         assert!(late.to_string().contains("has ended"), "{late}");
         assert_eq!(server.value("select sum(balance) from accounts"), "100");
+    });
+}
+
+#[test]
+fn a_handle_that_was_kept_keeps_no_connection() {
+    with("pool = { max = 1 }\nretry = false", async |server, orders, _| {
+        server.sql(TABLE);
+        let kept = Arc::new(std::sync::Mutex::new(None));
+        let keep = Arc::clone(&kept);
+        let call = Transaction::new(Isolation::ReadCommitted, move |tx: Tx| {
+            *keep.lock().expect("nobody panics") = Some(tx.clone());
+            async move {
+                transfer(tx, 1).await?;
+                std::future::pending::<Result<(), Failure>>().await
+            }
+        });
+        assert!(timeout(Duration::from_millis(300), orders.send(call)).await.is_err(), "it never ends");
+        let sum = QueryOne::<i64>::new("select balance from accounts where id = 1");
+        let sum = orders.send(sum).deadline(Duration::from_secs(3)).await;
+        assert_eq!(*sum.expect("the connection is free"), 100);
+        let tx = kept.lock().expect("nobody panics").take().expect("it is kept");
+        let late = tx.execute("delete from accounts", &[]).await.expect_err("it has ended");
+        assert!(late.to_string().contains("has ended"), "{late}");
     });
 }
 
@@ -154,5 +178,55 @@ fn a_commit_that_is_not_answered_is_unknown_and_not_run_again() {
         assert_eq!(runs.load(SeqCst), 1, "it is not run again");
         proxy.heal().await;
         runtime.drain().await;
+    });
+}
+
+/// Counts, and is then in contention.
+struct CountAndFail(Arc<AtomicU32>);
+
+impl Call<Postgres> for CountAndFail {
+    type Reply = ();
+    const NAME: &'static str = "CountAndFail";
+
+    async fn attempt(&self, postgres: &Postgres, attempt: &Attempt) -> Result<(), Failure> {
+        self.0.fetch_add(1, SeqCst);
+        let session = postgres.session(attempt, Access::ReadWrite).await?;
+        session.execute("update accounts set balance = balance + 1 where id = 1", &[]).await?;
+        session.execute("select contend()", &[]).await.map(drop)
+    }
+}
+
+#[test]
+fn what_was_committed_is_not_run_again() {
+    with("pool = { max = 1 }", async |server, orders, _| {
+        server.sql(TABLE);
+        server.sql(
+            "create function contend() returns void language plpgsql as \
+             $$ begin raise exception 'contention' using errcode = '40P01'; end $$; \
+             create procedure count_and_contend() language plpgsql as \
+             $$ begin update accounts set balance = balance + 1 where id = 1; commit; perform contend(); end $$",
+        );
+        let runs = Arc::new(AtomicU32::new(0));
+        let failed =
+            failure(orders.send(CountAndFail(Arc::clone(&runs))).await.expect_err("it is in contention"));
+        assert_eq!((failed.get_code(), failed.has_reached()), (Some("40P01"), Reached::Maybe));
+        let balance = "select balance from accounts where id = 1";
+        assert_eq!((runs.load(SeqCst), &*server.value(balance)), (1, "101"));
+
+        let procedure = Execute::new("call count_and_contend()");
+        let failed = failure(orders.send(procedure).await.expect_err("it is in contention"));
+        assert_eq!((failed.get_code(), failed.has_reached()), (Some("40P01"), Reached::Maybe));
+        assert_eq!(server.value(balance), "102");
+
+        for end in ["commit", "commit and chain"] {
+            let call = Transaction::new(Isolation::ReadCommitted, move |tx: Tx| async move {
+                tx.execute("update accounts set balance = balance + 1 where id = 1", &[]).await?;
+                tx.execute(end, &[]).await?;
+                tx.execute("select contend()", &[]).await
+            });
+            let failed = failure(orders.send(call).await.expect_err("it is in contention"));
+            assert_eq!(failed.has_reached(), Reached::Maybe, "{end}");
+        }
+        assert_eq!(server.value(balance), "104");
     });
 }

@@ -13,8 +13,8 @@ use crate::{Access, Postgres, failure};
 
 /// `COPY .. FROM STDIN`, from a stream that is made anew for each attempt. The reply is the number of rows.
 ///
-/// No more of the stream is read than the server takes. Until its end is sent the server keeps none of it: so what fails before
-/// is undone, and is made again as the settings of `retry` have it.
+/// No more of the stream is read than the server takes. It is a transaction of its own, committed after its end: so what fails
+/// before is undone, and is made again as the settings of `retry` have it; and no row is told as in that the commit refuses.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -83,12 +83,14 @@ where
         };
         let failed = |error| undone(session.failed(error));
         session.limit_time().await.map_err(undone)?;
+        // By itself it would be committed after it is answered, and what the server then says would be heard by nobody.
+        session.command("BEGIN").await.map_err(undone)?;
         // Given up before it is done, it is broken off, and its connection brought to rest.
         let request = session.lease.begin();
         let sink = match session.lease.client().copy_in::<_, Bytes>(&*self.sql).await {
             Ok(sink) => sink,
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 return Err(failed(error));
             }
         };
@@ -107,10 +109,16 @@ where
                 break;
             }
         }
-        attempt.mark_sent();
-        let ended = sink.finish().await;
+        let rows = match sink.finish().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                request.failed(&error);
+                return Err(failed(error));
+            }
+        };
         request.done();
-        ended.map_err(|error| session.failed(error))
+        attempt.mark_sent();
+        session.commit().await.map(|()| rows)
     }
 }
 
@@ -154,32 +162,55 @@ impl Call<Postgres> for CopyOut {
     }
 
     async fn attempt(&self, postgres: &Postgres, attempt: &Attempt) -> Result<u64, Failure> {
+        let mut bytes = 0;
+        match self.copy(postgres, attempt, &mut bytes).await {
+            Ok(()) => Ok(bytes),
+            // Its rows are with the reader, and are not taken back, whatever becomes of the statement.
+            Err(failure) if bytes > 0 && failure.has_reached() == Reached::No => {
+                Err(failure.reached(Reached::Maybe))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl CopyOut {
+    /// Copies, and counts the bytes.
+    async fn copy(&self, postgres: &Postgres, attempt: &Attempt, bytes: &mut u64) -> Result<(), Failure> {
         let session = postgres.checkout(attempt, self.access).await?;
         session.limit_time().await?;
+        // As of what goes in: a statement that changes something is heard of to its end.
+        let changes = self.access == Access::ReadWrite;
+        if changes {
+            session.command("BEGIN").await?;
+        }
         let request = session.lease.begin();
         let stream = match session.lease.client().copy_out(&*self.sql).await {
             Ok(stream) => stream,
             Err(error) => {
-                request.done();
+                request.failed(&error);
                 return Err(session.failed(error));
             }
         };
-        let (mut stream, mut bytes) = (pin!(stream), 0);
+        let mut stream = pin!(stream);
         while let Some(chunk) = stream.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    request.done();
+                    request.failed(&error);
                     return Err(session.failed(error));
                 }
             };
             attempt.mark_sent();
-            bytes += chunk.len() as u64;
+            *bytes += chunk.len() as u64;
             if self.into.send(chunk).await.is_err() {
                 return Err(failure::request("nobody takes the rows any more".into()));
             }
         }
         request.done();
-        Ok(bytes)
+        if changes {
+            session.commit().await?;
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,7 @@
 use std::{
     fmt,
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Weak},
 };
 
 use seawall::{
@@ -133,9 +130,18 @@ where
         // connection that breaks. So the attempt has not been sent until then.
         session.limit_time().await.map_err(undone)?;
         session.command(self.isolation.begin(self.access)).await.map_err(undone)?;
-        let open = Arc::new(AtomicBool::new(true));
-        let ended = (self.run)(Tx { session: Arc::clone(&session), open: Arc::clone(&open) }).await;
-        open.store(false, Ordering::Release);
+        // However the closure ends, and if it is given up as well.
+        let open = Open(&session);
+        let ended = (self.run)(Tx { session: Arc::downgrade(&session) }).await;
+        drop(open);
+        if !session.lease.facts().in_transaction() {
+            let ended_itself = "the closure ended its transaction by a statement of its own; the call commits it, or takes it back";
+            let failure = failure::request(ended_itself.into()).reached(Reached::Maybe);
+            return Err(match ended {
+                Ok(_) => failure,
+                Err(cause) => failure.caused_by(cause),
+            });
+        }
         match ended {
             Ok(reply) => {
                 attempt.mark_sent();
@@ -144,7 +150,8 @@ where
             Err(failure) => {
                 // What was not said within the time that the session has is said when it is given back.
                 let _ = session.command("ROLLBACK").await;
-                Err(undone(failure))
+                // It may have committed, and begun another.
+                Err(if session.has_committed() { failure.reached(Reached::Maybe) } else { undone(failure) })
             }
         }
     }
@@ -164,20 +171,26 @@ fn undone(failure: Failure) -> Failure {
     if failure.blame() == Blame::Caller { failure } else { failure.reached(Reached::No) }
 }
 
-/// A transaction that is open, for its closure.
+/// While it is there, the closure's handles are good.
+struct Open<'a>(&'a Session);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A transaction that is open, for its closure. Kept for longer it is good for nothing, and keeps no connection.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    session: Arc<Session>,
-    open: Arc<AtomicBool>,
+    session: Weak<Session>,
 }
 
 impl Tx {
-    fn session(&self) -> Result<&Session, Failure> {
-        if self.open.load(Ordering::Acquire) {
-            Ok(&self.session)
-        } else {
-            Err(failure::request("the transaction has ended, and its handle was kept".into()))
-        }
+    fn session(&self) -> Result<Arc<Session>, Failure> {
+        let session = self.session.upgrade().ok_or_else(failure::ended)?;
+        session.open()?;
+        Ok(session)
     }
 
     /// All rows that a statement gives.

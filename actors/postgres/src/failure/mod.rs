@@ -272,6 +272,11 @@ pub(crate) fn request(text: String) -> Failure {
     Failure::new(Blame::Caller, text).symptom(Symptom::Response).reached(Reached::Yes).code("request")
 }
 
+/// A transaction's handle outlived it.
+pub(crate) fn ended() -> Failure {
+    request("the transaction has ended, and its handle was kept".into())
+}
+
 /// A row is not what was asked for.
 pub(crate) fn row(text: String) -> Failure {
     Failure::new(Blame::Caller, text).symptom(Symptom::Response).reached(Reached::Yes).code("row")

@@ -5,6 +5,7 @@
 //! whose session was changed is reset; and one that neither can be done for in time is closed.
 
 use std::{
+    error::Error as _,
     ops::Deref,
     sync::{
         Arc,
@@ -19,7 +20,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Statement, types::WrongType};
 
 use super::{Prepared, Shared, connection::Connection, manager::Manager, statements::leaves};
 use crate::wire::{Facts, Left};
@@ -208,6 +209,15 @@ impl Request<'_> {
     /// Its answer came, good or bad.
     pub(crate) fn done(mut self) {
         self.done = true;
+    }
+
+    /// It failed. The server's own error is an answer, and a parameter that does not fit was not sent. After anything else
+    /// more may come, or be waited for, as the rows of a `COPY` are: the request is under way still.
+    pub(crate) fn failed(self, error: &tokio_postgres::Error) {
+        let unsent = || error.source().is_some_and(|source| source.is::<WrongType>());
+        if error.as_db_error().is_some() || unsent() {
+            self.done();
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Manager {
     /// Where it may be: it is looked for where it was last.
     hosts: Vec<Host>,
     last: AtomicUsize,
+    connect_timeout: Duration,
     statements: usize,
     lifetime: Duration,
     /// Connections of an earlier one are not lent any more.
@@ -40,6 +41,7 @@ impl Manager {
         shared: &Arc<Shared>,
         server: usize,
         hosts: Vec<Host>,
+        connect_timeout: Duration,
         statements: usize,
         lifetime: Duration,
     ) -> Self {
@@ -48,6 +50,7 @@ impl Manager {
             server,
             hosts,
             last: AtomicUsize::new(0),
+            connect_timeout,
             statements,
             lifetime,
             generation: AtomicU64::new(0),
@@ -76,9 +79,14 @@ impl Manager {
         self.shared.held()?;
         let first = self.last.load(Relaxed);
         let mut last = None;
+        // One that is silent must not take the time of the others.
+        let within = self.connect_timeout / u32::try_from(self.hosts.len()).unwrap_or(u32::MAX).max(1);
         for turn in 0..self.hosts.len() {
             let index = (first + turn) % self.hosts.len();
-            match self.shared.dialler.dial(&self.hosts[index]).await {
+            // Whoever gives this up and tries again begins with the next.
+            self.last.store(index + 1, Relaxed);
+            let dialled = timeout(within, self.shared.dialler.dial(&self.hosts[index], within));
+            match dialled.await.unwrap_or(Err(DialError::TimedOut)) {
                 // Of several, the one that takes writes is meant. A single one is what it is.
                 Ok(dialled) if self.hosts.len() > 1 && dialled.facts.is_read_only() => {
                     last = Some(DialError::ReadOnly);

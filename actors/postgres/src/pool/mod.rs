@@ -14,4 +14,4 @@ pub(crate) use connection::Prepared;
 pub(crate) use lease::Lease;
 pub(crate) use places::{Listening, Places};
 pub(crate) use shared::Shared;
-pub(crate) use statements::leaves;
+pub(crate) use statements::{commits, leaves};

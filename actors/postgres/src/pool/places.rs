@@ -146,7 +146,14 @@ impl Place {
         hosts: Vec<Host>,
     ) -> Self {
         let limits = context.pool();
-        let manager = Manager::new(shared, server, hosts, settings.table.statement_cache, limits.lifetime);
+        let manager = Manager::new(
+            shared,
+            server,
+            hosts,
+            context.connect_timeout(),
+            settings.table.statement_cache,
+            limits.lifetime,
+        );
         let timeouts = Timeouts {
             wait: Some(limits.acquire_timeout),
             // With the wait for the right to one, of which another thread's idle one has to be closed first.

@@ -52,7 +52,7 @@ impl Statements {
 /// Too often is a reset too many; a function that does it inside is found by `postgres.reset = "always"` alone.
 pub(crate) fn leaves(text: &str) -> bool {
     text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).any(|word| {
-        ["set_config", "temp", "temporary", "setseed", "dblink_connect"]
+        ["set_config", "temp", "temporary", "pg_temp", "pg_settings", "setseed", "dblink_connect"]
             .iter()
             .any(|known| word.eq_ignore_ascii_case(known))
             || ["pg_advisory_lock", "pg_try_advisory_lock"]
@@ -61,9 +61,37 @@ pub(crate) fn leaves(text: &str) -> bool {
     })
 }
 
+/// Whether a statement's text has the words of one that may commit in its course, so that it is not undone whole when it
+/// fails: a `CALL` or a `DO`, but no `ON CONFLICT DO`.
+pub(crate) fn commits(text: &str) -> bool {
+    let words = || {
+        text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+            .filter(|word| !word.is_empty())
+    };
+    let is = |word: &str, known: &[&str]| known.iter().any(|known| word.eq_ignore_ascii_case(known));
+    words()
+        .zip(words().skip(1).chain([""]))
+        .any(|(word, next)| is(word, &["call"]) || is(word, &["do"]) && !is(next, &["nothing", "update"]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_commit_in_its_course_is_found_in_its_words() {
+        for text in
+            ["call p()", "/* it */ CALL p($1)", "do $$ begin commit; end $$", "DO language plpgsql 'x'"]
+        {
+            assert!(commits(text), "{text}");
+        }
+        let upsert = "insert into t values (1) on conflict do nothing";
+        for text in
+            [upsert, "insert into t values (1) on conflict (id) do\nupdate set id = 2", "select 1", "commit"]
+        {
+            assert!(!commits(text), "{text}");
+        }
+    }
 
     #[test]
     fn what_a_select_leaves_is_found_in_its_words() {
@@ -73,6 +101,8 @@ mod tests {
             "select pg_try_advisory_lock_shared(1, 2)",
             "select 1 as one into temp t",
             "create temporary table t (id int)",
+            "create table pg_temp.t as select 1 as id",
+            "update pg_settings set setting = 'elsewhere' where name = 'search_path'",
         ] {
             assert!(leaves(text), "{text}");
         }

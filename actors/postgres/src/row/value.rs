@@ -46,8 +46,14 @@ impl<'a> Cell<'a> {
     fn elements(&self, element: &Type, bytes: &'a [u8]) -> Result<Vec<Self>, RowError> {
         let malformed = |_| RowError("the array cannot be read".into());
         let array = postgres_protocol::types::array_from_sql(bytes).map_err(malformed)?;
-        if array.dimensions().count().map_err(malformed)? > 1 {
+        let dimensions: Vec<_> = array.dimensions().collect().map_err(malformed)?;
+        if dimensions.len() > 1 {
             return Err(RowError("it has several dimensions, of which one can be read".into()));
+        }
+        // An element has four bytes at least; and the place for as many as there are said to be is taken beforehand.
+        let fits = |said: i32| usize::try_from(said).is_ok_and(|count| count <= bytes.len() / 4);
+        if dimensions.iter().any(|dimension| !fits(dimension.len)) {
+            return Err(RowError("the array cannot be read".into()));
         }
         let cell = |bytes| Ok(Self { kind: element.clone(), bytes });
         array.values().map(cell).collect().map_err(malformed)
@@ -262,4 +268,27 @@ fn date(days: i32) -> Result<String, RowError> {
         return Err(endless());
     }
     Ok(format!("{year:04}-{month:02}-{day:02}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_that_says_it_is_longer_than_it_is_asks_for_no_memory() {
+        let array = |count: i32| {
+            let words = [1, 0, Type::INT4.oid().cast_signed(), count, 1, 4, 7];
+            words.iter().flat_map(|word: &i32| word.to_be_bytes()).collect::<Vec<_>>()
+        };
+        let elements = |bytes: &[u8]| {
+            let cell = Cell { kind: Type::INT4_ARRAY, bytes: Some(bytes) };
+            cell.elements(&Type::INT4, bytes)
+                .map(|elements| elements.len())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(elements(&array(1)), Ok(1));
+        for count in [i32::MAX, i32::MIN, -1, 8] {
+            assert_eq!(elements(&array(count)), Err("the array cannot be read".into()), "{count}");
+        }
+    }
 }

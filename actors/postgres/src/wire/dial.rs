@@ -65,22 +65,23 @@ impl Dialler {
         Ok(Self { tls: Tls::new(settings)?, settings: settings.clone() })
     }
 
-    /// Dials, encrypts and logs in. The password is read each time, so that one that was changed is.
-    pub(crate) async fn dial(&self, host: &Host) -> Result<Dialled, DialError> {
+    /// Dials, encrypts and logs in; of several addresses each has its part of the time to be reached. The password is read each time, so that one that was changed is.
+    pub(crate) async fn dial(&self, host: &Host, within: Duration) -> Result<Dialled, DialError> {
         let addresses: Vec<_> =
             lookup_host((host.name.as_str(), host.port)).await.map_err(DialError::Name)?.collect();
+        let part = within / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = None;
         for address in addresses {
             let at = Endpoint { address, host: host.clone() };
-            match TcpStream::connect(address).await {
-                Ok(tcp) => return self.log_in(tcp, at).await,
-                Err(error) => last = Some(error),
+            match timeout(part, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => return self.log_in(tcp, at).await,
+                Ok(Err(error)) => last = Some(DialError::Io(error)),
+                Err(_) => last = Some(DialError::TimedOut),
             }
         }
-        Err(last.map_or_else(
-            || DialError::Name(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
-            DialError::Io,
-        ))
+        Err(last.unwrap_or_else(|| {
+            DialError::Name(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+        }))
     }
 
     async fn log_in(&self, tcp: TcpStream, at: Endpoint) -> Result<Dialled, DialError> {

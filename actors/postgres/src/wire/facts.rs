@@ -9,7 +9,7 @@
 //! What it does not say: what a `SELECT` did by a function, as `set_config` or `pg_advisory_lock` do. Known ones are
 //! found in the statement's text, see `statements`.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 /// What is known of one session. Written by the connection's task, read by whoever has the session.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Facts {
     status: AtomicU8,
     left: AtomicU8,
     rolled_back: AtomicBool,
+    commits: AtomicU64,
     standby: AtomicBool,
     read_only: AtomicBool,
 }
@@ -41,6 +42,11 @@ impl Facts {
     /// Whether the transaction that ended last was rolled back, as one is that has failed, whatever is asked for.
     pub(crate) fn was_rolled_back(&self) -> bool {
         self.rolled_back.load(Relaxed)
+    }
+
+    /// How often a transaction was committed by a statement that says so.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Relaxed)
     }
 
     pub(crate) fn left(&self) -> Left {
@@ -70,6 +76,7 @@ impl Facts {
         let word = tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
         if matches!(word, b"COMMIT" | b"ROLLBACK") {
             self.rolled_back.store(word == b"ROLLBACK", Relaxed);
+            self.commits.fetch_add(u64::from(word == b"COMMIT"), Relaxed);
         }
         let left = match word {
             b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE" | b"COPY" | b"FETCH" | b"MOVE"
