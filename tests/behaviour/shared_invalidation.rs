@@ -294,6 +294,25 @@ fn what_is_found_to_be_gone_does_not_come_back_from_the_tier() {
     });
 }
 
+/// A tier without news, as a cluster is: where it does not answer, memory must not stand in for it, for nobody would tell.
+#[test]
+fn what_no_news_is_heard_of_is_not_kept_in_memory() {
+    virtual_time(async || {
+        let (store, behaviour) = (TierStore::new(), replies());
+        store.cut_news();
+        let (one, other) = two(&store, &behaviour).await;
+        store.fault(TierFault::Fails);
+        ask(&other).await;
+        store.fault(TierFault::None);
+        let written = one.users.send(Change(1)).await.expect("written").serial;
+        sleep(ms(5_000)).await;
+        assert_eq!(pending(&one), 0);
+        assert!(ask(&other).await > written);
+        one.end().await;
+        other.end().await;
+    });
+}
+
 /// What a process voided with its last breath is told before it ends; one that cannot be told does not hold the end up.
 #[test]
 fn a_drain_tells_the_tier_of_the_last_writes() {

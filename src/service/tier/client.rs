@@ -217,6 +217,12 @@ impl Tier {
         self.is_heard.load(Ordering::Acquire)
     }
 
+    /// Whether its news was ever heard: there are tiers that have none, and what is kept beside them in memory is void
+    /// without anybody's being told.
+    pub(super) fn has_news(&self) -> bool {
+        self.flushes.get() > 0
+    }
+
     fn linked(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().as_ref()?.upgrade()
     }

@@ -76,7 +76,8 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
 ) {
     let Some(visit) = Visit::begin::<D, C>(landing, plan, sharing, tier, codec, wish) else {
         tier.figures.looked_up(Lookup::Bypass);
-        landing.load(call, plan, sharing).await;
+        let (outcome, _) = landing.attempt(call, plan, sharing).await;
+        land_alone(landing, tier, outcome);
         return;
     };
     let leave = match visit.come().await {
@@ -111,7 +112,17 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
             }
         }
         Leave::Unkept => visit.land(landing, outcome, false),
-        Leave::None => landing.land(outcome),
+        Leave::None => land_alone(landing, tier, outcome),
+    }
+}
+
+/// Lands what the tier has no part in. Memory stands in for a tier that is away, and is flushed when that is heard again; of
+/// one that has no news it would never be.
+fn land_alone<D: Downstream>(landing: &Landing<D>, tier: &CallTier, outcome: Result<Entry, CallError>) {
+    if outcome.is_err() || tier.tier.has_news() {
+        landing.land(outcome);
+    } else {
+        landing.land_unkept(outcome);
     }
 }
 
