@@ -312,6 +312,13 @@ impl Heard for Tier {
         self.flushed();
     }
 
+    /// What was invalidated since the copy was made, the tier has heard and lost: only all of it is sure to hold that.
+    fn renewed(&self) {
+        for state in self.users() {
+            self.post(&state.name, [Mark::Service], Tick::ZERO);
+        }
+    }
+
     fn lost(&self) {
         self.is_heard.store(false, Ordering::Release);
     }
