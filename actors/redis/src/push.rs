@@ -68,7 +68,7 @@ impl Tracking {
                         known = Some(identity);
                         listener.connected();
                         pause = FIRST_PAUSE;
-                        watch(&link, &watcher, check / 2).await;
+                        watch(&dialer, &link, &watcher, check).await;
                         listener.lost(&failure::reset());
                         told = true;
                     }
@@ -134,8 +134,10 @@ fn identity(info: Value) -> Option<String> {
     Some(format!("{} {}", field("run_id:")?, field("master_replid:")?))
 }
 
-/// Ends when the connection has.
-async fn watch(link: &Link, watcher: &Notify, pause: Duration) {
+/// Ends when the connection has, or the sentinels name another primary: one that was replaced while it was cut off does not
+/// say so, and tells nothing of what changes at the new one.
+async fn watch(dialer: &Dialer, link: &Link, watcher: &Notify, check: Duration) {
+    let pause = check / 2;
     let mut next = Instant::now() + pause;
     while link.is_alive() {
         tokio::select! {
@@ -143,6 +145,11 @@ async fn watch(link: &Link, watcher: &Notify, pause: Duration) {
             () = watcher.notified() => {}
             () = sleep_until(next) => {
                 link.probe(pause).await;
+                if dialer.has_sentinels()
+                    && dialer.followed(check).await.is_some_and(|primary| primary != *link.target())
+                {
+                    return;
+                }
                 next = Instant::now() + pause;
             }
         }

@@ -149,13 +149,13 @@ impl Dialer {
         }
     }
 
-    pub(super) fn has_sentinels(&self) -> bool {
+    pub(crate) fn has_sentinels(&self) -> bool {
         self.settings.topology() == Topology::Sentinel
     }
 
     /// Who is the primary, by the sentinels: asked once in each `check` by whichever thread comes first, and not known where
     /// they do not say.
-    pub(super) async fn followed(&self, check: Duration) -> Option<Target> {
+    pub(crate) async fn followed(&self, check: Duration) -> Option<Target> {
         {
             let mut followed = self.followed.lock();
             if followed.asked.is_some_and(|asked| asked.elapsed() < check) {
