@@ -201,6 +201,7 @@ pub struct TierNews(Arc<dyn Heard>);
 /// What becomes of news.
 pub(crate) trait Heard: Send + Sync {
     fn connected(&self);
+    fn renewed(&self);
     fn lost(&self);
     fn invalidated(&self, group: &str, epoch: &str);
     fn flushed(&self);
@@ -214,6 +215,12 @@ impl TierNews {
     /// News is heard from here on. What was missed is unknown: all that is kept in memory goes.
     pub fn connected(&self) {
         self.0.connected();
+    }
+
+    /// What lies in the tier may be older than what it was told: it began anew from a copy, or another took its place. To be
+    /// said before it is [`connected`](Self::connected): all that was kept there is invalidated once more.
+    pub fn renewed(&self) {
+        self.0.renewed();
     }
 
     /// News is not heard from here on: what is in memory is served on, and goes once it is [`connected`](Self::connected)

@@ -8,7 +8,7 @@ use std::sync::{
 use futures_util::future::join_all;
 use seawall::{
     Call, Failure, Origin, Runtime,
-    call::{Attempt, Cacheable, CallTraits, KeyWriter, Sharing, TagWriter},
+    call::{Attempt, Cacheable, CallTraits, Codec, KeyWriter, Sharing, TagWriter},
 };
 use seawall_testkit::{Change, Lookup, Scripted, virtual_time};
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ use crate::support::{end, ms, replies, start};
 
 /// What `Find` finds.
 #[derive(Clone, Default)]
-struct Store {
+pub(crate) struct Store {
     /// Whether keys below 1,000 are there.
     stocked: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
@@ -28,17 +28,17 @@ impl Store {
         self.asked.load(Ordering::Relaxed)
     }
 
-    fn stock(&self, stocked: bool) {
+    pub(crate) fn stock(&self, stocked: bool) {
         self.stocked.store(stocked, Ordering::Relaxed);
     }
 
-    fn find(&self, id: u64) -> Find {
+    pub(crate) fn find(&self, id: u64) -> Find {
         Find { id, store: self.clone() }
     }
 }
 
 /// A call whose reply may be nothing.
-struct Find {
+pub(crate) struct Find {
     id: u64,
     store: Store,
 }
@@ -62,6 +62,18 @@ impl Call<Scripted> for Find {
 
     fn tags(&self, tags: &mut TagWriter) {
         tags.tag(format_args!("item:{}", self.id));
+    }
+
+    fn codec() -> Option<Codec<Option<u64>>> {
+        let read = |bytes: &[u8]| match bytes {
+            [] => Ok(None),
+            _ => Ok(Some(u64::from_le_bytes(bytes.try_into()?))),
+        };
+        let write = |reply: &Option<u64>, bytes: &mut Vec<u8>| {
+            bytes.extend(reply.iter().flat_map(|id| id.to_le_bytes()));
+            Ok(())
+        };
+        Some(Codec::new("found", 1, write, read))
     }
 
     fn is_negative(&self, reply: &Option<u64>) -> bool {

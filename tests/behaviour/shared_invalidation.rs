@@ -10,6 +10,7 @@ use seawall_testkit::{Behaviour, Change, Lookup, Reaction, TierFault, TierStore,
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    negative::Store,
     shared_support::{Process, figures, pending},
     support::{down, ms, replies, settle},
 };
@@ -259,6 +260,54 @@ fn what_is_gone_by_its_own_answer_is_forgotten_by_all() {
         behaviour.react(|_| Reaction::Fail(down()));
         assert!(other.users.send(Lookup(1)).await.is_err(), "nothing comes back");
         assert!(one.users.send(Lookup(1)).await.is_err());
+        one.end().await;
+        other.end().await;
+    });
+}
+
+/// "There is none" is not kept by default, and what is there of it before must not come back all the same.
+#[test]
+fn what_is_found_to_be_gone_does_not_come_back_from_the_tier() {
+    virtual_time(async || {
+        let (store, behaviour, there) = (TierStore::new(), replies(), Store::default());
+        let (one, other) = two(&store, &behaviour).await;
+        there.stock(true);
+        assert_eq!(*other.users.send(there.find(1)).await.expect("loaded"), Some(1));
+        sleep(ms(50)).await;
+        there.stock(false);
+        let find = async || *one.users.send(there.find(1)).await.expect("an answer");
+        assert_eq!(*one.users.send(there.find(1)).refresh().await.expect("an answer"), None);
+        assert_eq!(find().await, None, "at once");
+        sleep(ms(50)).await;
+        assert_eq!(find().await, None);
+        assert_eq!(*other.users.send(there.find(1)).await.expect("an answer"), None, "elsewhere");
+
+        // Who finds nothing where nothing was, has nothing to tell.
+        let told = store.asked().invalidations;
+        for id in 1..=100 {
+            assert_eq!(*one.users.send(there.find(id)).await.expect("an answer"), None);
+        }
+        sleep(ms(50)).await;
+        assert_eq!(store.asked().invalidations, told);
+        one.end().await;
+        other.end().await;
+    });
+}
+
+/// A tier without news, as a cluster is: where it does not answer, memory must not stand in for it, for nobody would tell.
+#[test]
+fn what_no_news_is_heard_of_is_not_kept_in_memory() {
+    virtual_time(async || {
+        let (store, behaviour) = (TierStore::new(), replies());
+        store.cut_news();
+        let (one, other) = two(&store, &behaviour).await;
+        store.fault(TierFault::Fails);
+        ask(&other).await;
+        store.fault(TierFault::None);
+        let written = one.users.send(Change(1)).await.expect("written").serial;
+        sleep(ms(5_000)).await;
+        assert_eq!(pending(&one), 0);
+        assert!(ask(&other).await > written);
         one.end().await;
         other.end().await;
     });

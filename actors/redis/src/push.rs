@@ -25,6 +25,10 @@ pub trait Listener: Send + Sync + 'static {
     /// From now on each change is told. What happened before is not: what is kept from before must go.
     fn connected(&self);
 
+    /// The server is another than the last time, or began anew: from an older copy, it may be, so that what it said of a key
+    /// does not hold any more. Told before it is [`connected`](Self::connected) again, and in doubt.
+    fn renewed(&self) {}
+
     /// This key has changed, or is gone.
     fn changed(&self, key: &[u8]);
 
@@ -54,12 +58,17 @@ impl Tracking {
         let tracking = async move {
             let mut pause = FIRST_PAUSE;
             let mut told = false;
+            let mut known = None::<Option<String>>;
             loop {
                 match connect(&dialer, &prefixes, &listener).await {
-                    Ok((link, watcher)) => {
+                    Ok((link, watcher, identity)) => {
+                        if known.is_some_and(|known| known.is_none() || known != identity) {
+                            listener.renewed();
+                        }
+                        known = Some(identity);
                         listener.connected();
                         pause = FIRST_PAUSE;
-                        watch(&link, &watcher, check / 2).await;
+                        watch(&dialer, &link, &watcher, check).await;
                         listener.lost(&failure::reset());
                         told = true;
                     }
@@ -98,7 +107,7 @@ async fn connect(
     dialer: &Dialer,
     prefixes: &[String],
     listener: &Arc<dyn Listener>,
-) -> Result<(Link, Arc<Notify>), Failure> {
+) -> Result<(Link, Arc<Notify>, Option<String>), Failure> {
     let watcher = Arc::new(Notify::new());
     let pushes: Arc<dyn AsyncPushSender> = Arc::new(Pushes(Arc::clone(listener)));
     let link = dialer.dial(&Place::Service, Arc::clone(&watcher), Some(pushes)).await?;
@@ -109,11 +118,26 @@ async fn connect(
     }
     let answer = dialer.within_limit(link.ask(&command)).await?;
     answer.and_then(Value::extract_error).map_err(|error| failure::of_command(&error, Effect::Whole))?;
-    Ok((link, watcher))
+    let identity = dialer.within_limit(link.ask(&redis::cmd("INFO"))).await?.ok().and_then(identity);
+    Ok((link, watcher, identity))
 }
 
-/// Ends when the connection has.
-async fn watch(link: &Link, watcher: &Notify, pause: Duration) {
+/// Which server it is, and which history its data is of: the first is new with each start, the second with each promotion.
+/// `None` where it does not say.
+fn identity(info: Value) -> Option<String> {
+    let text = match info {
+        Value::VerbatimString { text, .. } => text,
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok()?,
+        _ => return None,
+    };
+    let field = |name| text.lines().find_map(|line| line.strip_prefix(name));
+    Some(format!("{} {}", field("run_id:")?, field("master_replid:")?))
+}
+
+/// Ends when the connection has, or the sentinels name another primary: one that was replaced while it was cut off does not
+/// say so, and tells nothing of what changes at the new one.
+async fn watch(dialer: &Dialer, link: &Link, watcher: &Notify, check: Duration) {
+    let pause = check / 2;
     let mut next = Instant::now() + pause;
     while link.is_alive() {
         tokio::select! {
@@ -121,6 +145,11 @@ async fn watch(link: &Link, watcher: &Notify, pause: Duration) {
             () = watcher.notified() => {}
             () = sleep_until(next) => {
                 link.probe(pause).await;
+                if dialer.has_sentinels()
+                    && dialer.followed(check).await.is_some_and(|primary| primary != *link.target())
+                {
+                    return;
+                }
                 next = Instant::now() + pause;
             }
         }

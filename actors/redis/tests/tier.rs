@@ -277,6 +277,29 @@ fn a_killed_server_costs_loads_alone() {
     });
 }
 
+/// It begins anew from a copy that is older than a write: what was voided since does not come back with it.
+#[test]
+fn a_server_that_comes_back_from_a_copy_revives_nothing() {
+    run(async {
+        let (server, behaviour) = (RedisServer::start().await, replies());
+        let (one, other) = Process::two(&server, &behaviour).await;
+        let before = one.ask(1).await;
+        until("it is kept", || one.figures().kept == 1).await;
+        server.cli(&["SAVE"]);
+        let written = one.users.send(Change(1)).await.unwrap().serial;
+        until("it was told", || one.tier().pending == 0).await;
+        let flushes = (one.tier().flushes, other.tier().flushes);
+        server.kill();
+        server.restart().await;
+        assert_ne!(server.cli(&["DBSIZE"]).trim(), "0", "it has the copy");
+        until("both hear again", || one.tier().flushes > flushes.0 && other.tier().flushes > flushes.1).await;
+        let after = [one.ask(1).await, other.ask(1).await];
+        assert!(after.iter().all(|after| *after > written), "{after:?} after {before}, {written}");
+        one.end().await;
+        other.end().await;
+    });
+}
+
 /// P13: full, and allowed to evict nothing: it goes on to answer with what it has, and to forget what is voided.
 #[test]
 fn a_full_server_answers_what_it_has_and_forgets_what_it_must() {
@@ -339,7 +362,7 @@ fn a_cluster_is_shared_without_memory() {
         );
         let (one, other) = (Process::start(&tier, &behaviour).await, Process::start(&tier, &behaviour).await);
         let began = Instant::now();
-        // Until the cluster is known, look-ups fail, and loads are kept in memory.
+        // Until the cluster is known, look-ups fail.
         while one.figures_or_none().is_none_or(|figures| figures.kept == 0) {
             one.ask(1_000 + behaviour.attempts()).await;
             assert!(began.elapsed() < Duration::from_secs(10));

@@ -217,6 +217,12 @@ impl Tier {
         self.is_heard.load(Ordering::Acquire)
     }
 
+    /// Whether its news was ever heard: there are tiers that have none, and what is kept beside them in memory is void
+    /// without anybody's being told.
+    pub(super) fn has_news(&self) -> bool {
+        self.flushes.get() > 0
+    }
+
     fn linked(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().as_ref()?.upgrade()
     }
@@ -304,6 +310,13 @@ impl Heard for Tier {
     fn connected(&self) {
         self.is_heard.store(true, Ordering::Release);
         self.flushed();
+    }
+
+    /// What was invalidated since the copy was made, the tier has heard and lost: only all of it is sure to hold that.
+    fn renewed(&self) {
+        for state in self.users() {
+            self.post(&state.name, [Mark::Service], Tick::ZERO);
+        }
     }
 
     fn lost(&self) {

@@ -76,7 +76,8 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
 ) {
     let Some(visit) = Visit::begin::<D, C>(landing, plan, sharing, tier, codec, wish) else {
         tier.figures.looked_up(Lookup::Bypass);
-        landing.load(call, plan, sharing).await;
+        let (outcome, _) = landing.attempt(call, plan, sharing).await;
+        land_alone(landing, tier, outcome);
         return;
     };
     let leave = match visit.come().await {
@@ -93,15 +94,35 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
     // The time with the tier is not taken from the load's own.
     let plan = plan.of_load(&landing.state, landing.state.environment.now());
     let (outcome, took) = landing.attempt(call, &plan, sharing).await;
+    let is_kept = match &outcome {
+        Ok(entry) => landing.may_keep(entry) || leave.finds_nothing(),
+        Err(error) => error.blame().allows_fallback(),
+    };
+    if !is_kept {
+        // What the tier has is older, and must not come back: before anybody can look again.
+        landing.post(Mark::of_key(&landing.key));
+    }
     match leave {
-        Leave::Granted { stamp, epochs } => {
+        Leave::Granted { stamp, epochs, is_empty } => {
             let reply = outcome.as_ref().ok().cloned();
-            let forget = outcome.as_ref().is_err_and(|error| !error.blame().allows_fallback());
+            let supersedes = is_kept && reply.is_some() && !is_empty;
             visit.land(landing, outcome, true);
-            visit.leave(reply, stamp, epochs, took, forget).await;
+            if !visit.leave(reply, stamp, epochs, took).await && supersedes {
+                landing.post(Mark::of_key(&landing.key));
+            }
         }
         Leave::Unkept => visit.land(landing, outcome, false),
-        Leave::None => landing.land(outcome),
+        Leave::None => land_alone(landing, tier, outcome),
+    }
+}
+
+/// Lands what the tier has no part in. Memory stands in for a tier that is away, and is flushed when that is heard again; of
+/// one that has no news it would never be.
+fn land_alone<D: Downstream>(landing: &Landing<D>, tier: &CallTier, outcome: Result<Entry, CallError>) {
+    if outcome.is_err() || tier.tier.has_news() {
+        landing.land(outcome);
+    } else {
+        landing.land_unkept(outcome);
     }
 }
 
@@ -124,7 +145,6 @@ struct Visit<'a, R> {
     state: &'a CallState,
     settings: &'a CacheSettings,
     landing: &'a dyn Keeping,
-    key: &'a [u8],
     place: Arc<TierPlace>,
     context: Context,
     sharing: Sharing<R>,
@@ -162,12 +182,24 @@ enum Came {
 
 /// What the tier gives leave to.
 enum Leave {
-    /// To load for all.
-    Granted { stamp: Stamp, epochs: Vec<Stamp> },
+    /// To load for all. Where it `is_empty`, the tier has nothing that may be served to anybody.
+    Granted { stamp: Stamp, epochs: Vec<Stamp>, is_empty: bool },
     /// To load for oneself, and to keep it nowhere.
     Unkept,
     /// Nothing: it is silent, or another process is at it for too long.
     None,
+}
+
+impl Leave {
+    /// Whether the tier has nothing that could be served in place of what is loaded.
+    fn finds_nothing(&self) -> bool {
+        match self {
+            Self::Granted { is_empty, .. } => *is_empty,
+            // All of it is void.
+            Self::Unkept => true,
+            Self::None => false,
+        }
+    }
 }
 
 /// What an entry of the tier's is good for.
@@ -178,6 +210,8 @@ enum Read {
     Good(Entry),
     /// Nothing but an error's place, or nothing at all; this is what it begins with.
     Useless(Vec<u8>),
+    /// Nothing, for anybody: it was invalidated.
+    Void(Vec<u8>),
 }
 
 impl<'a, R: 'static> Visit<'a, R> {
@@ -203,7 +237,6 @@ impl<'a, R: 'static> Visit<'a, R> {
             state,
             settings,
             landing,
-            key: &landing.key,
             place,
             context: plan.context.clone().unwrap_or_default(),
             sharing,
@@ -235,12 +268,16 @@ impl<'a, R: 'static> Visit<'a, R> {
         let budget = self.tier.settings.budget;
         let budget = budget.saturating_sub(TICK).max(budget / 2);
         let budget_ends = self.now().after(budget);
-        let mut known = None;
+        let (mut known, mut is_empty) = (None, self.wish != Wish::Own);
         if self.wish != Wish::Own {
             match self.get(budget).await.map(|found| self.read(found)) {
                 Ok(Read::Good(entry)) => return Came::With(entry),
                 Ok(Read::Nothing) => self.tier.figures.looked_up(Lookup::Miss),
                 Ok(Read::Useless(begins)) => {
+                    self.tier.figures.looked_up(Lookup::Miss);
+                    (known, is_empty) = (Some(begins), false);
+                }
+                Ok(Read::Void(begins)) => {
                     self.tier.figures.looked_up(Lookup::Miss);
                     known = Some(begins);
                 }
@@ -261,7 +298,7 @@ impl<'a, R: 'static> Visit<'a, R> {
                     return Came::ToLoad(Leave::None);
                 }
                 Ok(TierLeased::Granted(epochs)) => {
-                    return Came::ToLoad(Leave::Granted { stamp, epochs });
+                    return Came::ToLoad(Leave::Granted { stamp, epochs, is_empty });
                 }
                 Ok(TierLeased::Unsettled) => return Came::ToLoad(Leave::Unkept),
                 Ok(TierLeased::Held(left)) => left,
@@ -269,7 +306,8 @@ impl<'a, R: 'static> Visit<'a, R> {
                     match self.read(found) {
                         Read::Good(entry) => return Came::With(entry),
                         Read::Nothing => {}
-                        Read::Useless(begins) => known = Some(begins),
+                        Read::Useless(begins) => (known, is_empty) = (Some(begins), false),
+                        Read::Void(begins) => (known, is_empty) = (Some(begins), true),
                     }
                     useless += 1;
                     if useless > MOST_USELESS {
@@ -346,7 +384,7 @@ impl<'a, R: 'static> Visit<'a, R> {
         };
         if !epochs.iter().copied().eq(envelope.epochs.iter().copied().map(Some)) {
             figures.outdated.add_one();
-            return Read::Useless(begins);
+            return Read::Void(begins);
         }
         let Some(age) = self.age(&envelope, entry.left) else { return Read::Useless(begins) };
         let environment = &self.state.environment;
@@ -389,37 +427,34 @@ impl<'a, R: 'static> Visit<'a, R> {
         Some(by_wall.max(by_tier))
     }
 
-    /// Leaves the reply with the tier, or gives the lease back.
-    async fn leave(
-        &self,
-        reply: Option<Entry>,
-        stamp: Stamp,
-        epochs: Vec<Stamp>,
-        took: Duration,
-        forget: bool,
-    ) {
+    /// Leaves the reply with the tier, or gives the lease back. False where what the tier had is still there.
+    async fn leave(&self, reply: Option<Entry>, stamp: Stamp, epochs: Vec<Stamp>, took: Duration) -> bool {
         let environment = &self.state.environment;
-        if forget {
-            // It is not there any more: what the tier has of it must not come back.
-            self.landing.post(Mark::of_key(self.key));
-        }
         let entry = reply.filter(|entry| self.landing.may_keep(entry));
         let sealed = entry.as_ref().and_then(|entry| self.seal(entry, stamp, &epochs, took));
         let tier = &self.tier.tier;
-        let Some((bytes, lifetime)) = sealed else { return self.release(stamp).await };
+        let Some((bytes, lifetime)) = sealed else {
+            self.release(stamp).await;
+            return false;
+        };
         let ask = TierPut { place: Arc::clone(&self.place), stamp, epochs, bytes, lifetime };
         let put = tier.ask(environment, |link| link.put(ask, KEEPING));
         match self.context.clone().in_scope(put).await {
-            Ok(TierKept::Kept) => self.tier.figures.kept.add_one(),
+            Ok(TierKept::Kept) => {
+                self.tier.figures.kept.add_one();
+                true
+            }
             Ok(TierKept::Outdated) => {
                 self.tier.figures.outdated.add_one();
                 // Another process knows better, and its news may not have come yet.
                 self.landing.forget();
+                true
             }
             Err(silent) => {
                 self.silent(&silent);
                 // A tier that is full takes nothing, and may be told all the same that none comes.
                 self.release(stamp).await;
+                false
             }
         }
     }

@@ -1,10 +1,4 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{
@@ -43,8 +37,8 @@ pub(crate) struct Dialer {
     limit: Duration,
     /// Who may be making one.
     turns: Semaphore,
-    /// The server is too old for RESP3, as it once said.
-    only_resp2: AtomicBool,
+    /// The server that is too old for RESP3, as it once said.
+    only_resp2: Mutex<Option<Target>>,
     figures: Arc<Figures>,
     followed: Mutex<Followed>,
 }
@@ -82,7 +76,7 @@ impl Dialer {
             tls,
             limit,
             turns,
-            only_resp2: AtomicBool::new(false),
+            only_resp2: Mutex::default(),
             figures,
             followed: Mutex::default(),
         })
@@ -127,12 +121,13 @@ impl Dialer {
         pushes: Option<Arc<dyn AsyncPushSender>>,
     ) -> Result<Connected, Failure> {
         let (target, info) = (self.find(place).await?, self.identity(self.settings.account())?);
-        let only_resp2 = self.only_resp2.load(Relaxed);
+        // Without RESP3 it would agree to tell, and never do.
+        let only_resp2 = pushes.is_none() && self.only_resp2.lock().as_ref() == Some(&target);
         let info =
             info.set_protocol(if only_resp2 { ProtocolVersion::RESP2 } else { ProtocolVersion::RESP3 });
         let connected = match self.introduce(&target, &info, watcher, pushes.clone()).await? {
             Err(error) if error.kind() == ErrorKind::RESP3NotSupported && pushes.is_none() => {
-                self.only_resp2.store(true, Relaxed);
+                *self.only_resp2.lock() = Some(target.clone());
                 let info = info.set_protocol(ProtocolVersion::RESP2);
                 self.introduce(&target, &info, watcher, None).await?
             }
@@ -154,13 +149,13 @@ impl Dialer {
         }
     }
 
-    pub(super) fn has_sentinels(&self) -> bool {
+    pub(crate) fn has_sentinels(&self) -> bool {
         self.settings.topology() == Topology::Sentinel
     }
 
     /// Who is the primary, by the sentinels: asked once in each `check` by whichever thread comes first, and not known where
     /// they do not say.
-    pub(super) async fn followed(&self, check: Duration) -> Option<Target> {
+    pub(crate) async fn followed(&self, check: Duration) -> Option<Target> {
         {
             let mut followed = self.followed.lock();
             if followed.asked.is_some_and(|asked| asked.elapsed() < check) {

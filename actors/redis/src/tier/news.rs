@@ -20,6 +20,10 @@ impl Listener for Heard {
         self.news.connected();
     }
 
+    fn renewed(&self) {
+        self.news.renewed();
+    }
+
     fn changed(&self, key: &[u8]) {
         match keys::read(key, &self.prefix) {
             Some((group, epoch)) => self.news.invalidated(&group, epoch),
