@@ -309,7 +309,10 @@ impl Session {
         let set = format!("SELECT set_config('statement_timeout', '{}', false)", limit.as_millis());
         let said = self.lease.client().batch_execute(&set).await;
         request.done();
-        said.map_err(|error| self.failed(error))
+        said.map_err(|error| {
+            self.lease.forget_limit();
+            self.failed(error)
+        })
     }
 
     pub(crate) fn failed(&self, error: tokio_postgres::Error) -> Failure {

@@ -57,10 +57,10 @@ fn all_of_it_or_nothing() {
 fn a_handle_that_was_kept_keeps_no_connection() {
     with("pool = { max = 1 }\nretry = false", async |server, orders, _| {
         server.sql(TABLE);
-        let kept = Arc::new(std::sync::Mutex::new(None));
+        let kept = Arc::new(std::sync::OnceLock::new());
         let keep = Arc::clone(&kept);
         let call = Transaction::new(Isolation::ReadCommitted, move |tx: Tx| {
-            *keep.lock().expect("nobody panics") = Some(tx.clone());
+            let _ = keep.set(tx.clone());
             async move {
                 transfer(tx, 1).await?;
                 std::future::pending::<Result<(), Failure>>().await
@@ -70,7 +70,7 @@ fn a_handle_that_was_kept_keeps_no_connection() {
         let sum = QueryOne::<i64>::new("select balance from accounts where id = 1");
         let sum = orders.send(sum).deadline(Duration::from_secs(3)).await;
         assert_eq!(*sum.expect("the connection is free"), 100);
-        let tx = kept.lock().expect("nobody panics").take().expect("it is kept");
+        let tx: &Tx = kept.get().expect("it is kept");
         let late = tx.execute("delete from accounts", &[]).await.expect_err("it has ended");
         assert!(late.to_string().contains("has ended"), "{late}");
     });

@@ -112,6 +112,11 @@ impl Lease {
         Some(limit)
     }
 
+    /// Whether the server has the `statement_timeout` that it was told, nobody knows.
+    pub(crate) fn forget_limit(&self) {
+        *self.timeout.lock() = None;
+    }
+
     /// Closes all connections to this server once they are idle: it is not what it was.
     pub(crate) fn condemn(&self) {
         if let Some(pool) = self.object.as_ref().and_then(Object::pool) {
@@ -170,6 +175,8 @@ async fn heal(connection: &Connection, busy: bool, always_reset: bool) -> bool {
     }
     let shared = &connection.shared;
     if busy {
+        // It may be what was given up.
+        *connection.timeout.lock() = None;
         let Ok(_turn) = shared.cancels.acquire().await else { return false };
         let token = connection.client.cancel_token();
         if !shared.dialler.cancel(token, &connection.dialled, HEALING).await {
