@@ -132,7 +132,8 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
 #!lua flags=allow-oom
 local held = tonumber(ARGV[1])
 for i = 1, #KEYS / 2 do
-    local is_held = redis.call('GET', KEYS[i]) == 'held'
+    -- What is no string is nobody's epoch, and goes like any other.
+    local is_held = redis.pcall('GET', KEYS[i]) == 'held'
     if held > 0 then
         if not is_held or redis.call('PTTL', KEYS[i]) < held then
             redis.call('SET', KEYS[i], 'held', 'PX', held)
