@@ -300,6 +300,26 @@ fn a_server_that_comes_back_from_a_copy_revives_nothing() {
     });
 }
 
+/// What is no epoch, where one should be, is taken away like one, and holds nothing else up.
+#[test]
+fn what_is_no_epoch_does_not_keep_others_from_being_told() {
+    run(async {
+        let (server, behaviour) = (RedisServer::start().await, replies());
+        let (one, other) = Process::two(&server, &behaviour).await;
+        one.ask(1).await;
+        until("it is kept", || one.figures().kept == 1).await;
+        for epoch in server.cli(&["KEYS", "seawall:e:*:t*"]).lines() {
+            server.cli(&["DEL", epoch]);
+            server.cli(&["HSET", epoch, "of", "another"]);
+        }
+        let written = one.users.send(Change(1)).await.unwrap().serial;
+        until("it was told", || one.tier().pending == 0).await;
+        assert!(other.ask(1).await > written);
+        one.end().await;
+        other.end().await;
+    });
+}
+
 /// P13: full, and allowed to evict nothing: it goes on to answer with what it has, and to forget what is voided.
 #[test]
 fn a_full_server_answers_what_it_has_and_forgets_what_it_must() {

@@ -11,7 +11,7 @@ use tokio::{select, time::sleep};
 
 use super::Tier;
 use crate::{
-    call::Context,
+    call::{Context, chain},
     downstream::{Downstream, Failure, TierNews},
     service::{Environment, Opening, Shared, panic_text},
 };
@@ -90,18 +90,30 @@ async fn watch<D: Downstream>(opening: &Opening<D>, tier: &Tier, news: &TierNews
 
 /// Tells the tier what waits in the outbox, for ever.
 async fn tell(tier: &Tier) {
-    let mut wait = SOON;
+    let (mut wait, mut failed) = (SOON, None);
+    let mut is_warned = false;
     loop {
         let posted = tier.posted.notified();
-        let Some(batch) = tier.next_batch() else {
+        let Some(batch) = tier.next_batch(failed.as_ref()) else {
+            (failed, is_warned) = (None, false);
             posted.await;
             continue;
         };
-        if tier.tell(&batch, TELLING).await {
-            wait = SOON;
-        } else {
-            sleep(wait).await;
-            wait = (wait * 2).min(LATER);
+        match tier.tell(&batch, TELLING).await {
+            Ok(()) => wait = SOON,
+            Err(error) => {
+                if let (Some(error), false) = (error, is_warned) {
+                    is_warned = true;
+                    let (service, error) = (tier.service(), chain(&error));
+                    tracing::warn!(
+                        target: "seawall", %service, of = %batch.group, %error,
+                        "the tier does not hear what was invalidated, and is told again until it does"
+                    );
+                }
+                failed = Some(batch.group);
+                sleep(wait).await;
+                wait = (wait * 2).min(LATER);
+            }
         }
     }
 }

@@ -185,14 +185,15 @@ impl Tier {
         self.posted.notify_one();
     }
 
-    pub(super) fn next_batch(&self) -> Option<Batch> {
-        self.outbox.lock().next()
+    /// What is to be told next, after what failed last.
+    pub(super) fn next_batch(&self, after: Option<&Arc<str>>) -> Option<Batch> {
+        self.outbox.lock().next(after)
     }
 
-    pub(super) async fn tell(&self, batch: &Batch, within: Duration) -> bool {
-        let (Some(environment), Some(link)) = (self.environment.upgrade(), self.linked()) else {
-            return false;
-        };
+    /// Tells the tier. Where that fails: why, unless the tier is not there.
+    pub(super) async fn tell(&self, batch: &Batch, within: Duration) -> Result<(), Option<CallError>> {
+        let environment = self.environment.upgrade().ok_or(None)?;
+        let link = self.linked().ok_or(None)?;
         let ask = TierInvalidate {
             namespace: Arc::clone(&self.namespace),
             group: Arc::clone(&batch.group),
@@ -200,16 +201,14 @@ impl Tier {
             held: batch.held.since(environment.now()),
         };
         drop(environment);
-        if link.invalidate(ask, within).await.is_err() {
-            return false;
-        }
+        link.invalidate(ask, within).await.map_err(Some)?;
         let mut outbox = self.outbox.lock();
         outbox.heard(batch);
         self.waiting.store(outbox.len(), Ordering::Release);
         if outbox.len() == 0 {
             self.told.notify_waiters();
         }
-        true
+        Ok(())
     }
 
     /// Whether it is heard now what other processes invalidate.

@@ -6,7 +6,11 @@
 //! to remember by tag is remembered for its whole service. Other processes hear of it from the tier, so until then they may
 //! serve what is old, for its time to live at most; and if this process ends before, they do so too.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+    sync::Arc,
+};
 
 use crate::{downstream::TierPlace, units::Tick};
 
@@ -76,9 +80,11 @@ impl Outbox {
         self.count
     }
 
-    /// The next to be told.
-    pub(super) fn next(&self) -> Option<Batch> {
-        let (group, of_group) = self.waiting.first_key_value()?;
+    /// The next to be told: of the first service after this one, and of the first of all after the last. So one that cannot
+    /// be told of does not stand before the others.
+    pub(super) fn next(&self, after: Option<&Arc<str>>) -> Option<Batch> {
+        let later = after.and_then(|after| self.waiting.range((Excluded(after.clone()), Unbounded)).next());
+        let (group, of_group) = later.or_else(|| self.waiting.first_key_value())?;
         let batch = || of_group.iter().take(BATCH);
         Some(Batch {
             group: Arc::clone(group),
@@ -120,15 +126,29 @@ mod tests {
     fn what_is_put_in_again_while_it_is_told_is_told_again() {
         let (mut outbox, users) = (Outbox::default(), Arc::from("users"));
         outbox.add(&users, "t1".into(), Tick::ZERO);
-        let first = outbox.next().expect("one waits");
+        let first = outbox.next(None).expect("one waits");
         outbox.add(&users, "t1".into(), Tick::from_nanos(7));
         outbox.heard(&first);
         assert!(outbox.is_about(&place("users", &["s", "t1"])));
-        let second = outbox.next().expect("once more");
+        let second = outbox.next(None).expect("once more");
         assert_eq!((second.epochs.len(), second.held), (1, Tick::from_nanos(7)));
         outbox.heard(&second);
-        assert_eq!((outbox.len(), outbox.next()), (0, None));
+        assert_eq!((outbox.len(), outbox.next(None)), (0, None));
         assert!(!outbox.is_about(&place("users", &["s", "t1"])));
+    }
+
+    #[test]
+    fn one_service_that_cannot_be_told_of_does_not_stand_before_the_others() {
+        let mut outbox = Outbox::default();
+        for group in ["a", "b", "c"] {
+            outbox.add(&Arc::from(group), "t1".into(), Tick::ZERO);
+        }
+        let mut after = None;
+        let mut tried = || {
+            after = Some(outbox.next(after.as_ref()).expect("they wait").group);
+            after.clone().expect("the last")
+        };
+        assert_eq!([tried(), tried(), tried(), tried()].map(|group| group.to_string()), ["a", "b", "c", "a"]);
     }
 
     #[test]
@@ -142,7 +162,7 @@ mod tests {
         assert!(outbox.is_about(&place("users", &["s", "never named"])));
         assert!(!outbox.is_about(&place("orders", &["s", "t2"])));
         let mut held = Tick::ZERO;
-        while let Some(batch) = outbox.next() {
+        while let Some(batch) = outbox.next(None) {
             assert!(batch.epochs.len() <= BATCH);
             held = held.max(batch.held);
             outbox.heard(&batch);

@@ -112,6 +112,11 @@ pub(crate) async fn through<D: Downstream, C: Call<D>>(
             }
         }
         Leave::Unkept => visit.land(landing, outcome, false),
+        Leave::Silent(stamp) => {
+            land_alone(landing, tier, outcome);
+            // Or others would wait for what does not come.
+            visit.release(stamp).await;
+        }
         Leave::None => land_alone(landing, tier, outcome),
     }
 }
@@ -186,7 +191,9 @@ enum Leave {
     Granted { stamp: Stamp, epochs: Vec<Stamp>, is_empty: bool },
     /// To load for oneself, and to keep it nowhere.
     Unkept,
-    /// Nothing: it is silent, or another process is at it for too long.
+    /// Nothing: it did not answer. It may have granted the lease all the same.
+    Silent(Stamp),
+    /// Nothing: it was not asked, or another process is at it for too long.
     None,
 }
 
@@ -197,7 +204,7 @@ impl Leave {
             Self::Granted { is_empty, .. } => *is_empty,
             // All of it is void.
             Self::Unkept => true,
-            Self::None => false,
+            Self::Silent(_) | Self::None => false,
         }
     }
 }
@@ -295,7 +302,10 @@ impl<'a, R: 'static> Visit<'a, R> {
             let held = match self.lease(stamp, known.clone(), budget).await {
                 Err(silent) => {
                     self.silent(&silent);
-                    return Came::ToLoad(Leave::None);
+                    return Came::ToLoad(match silent {
+                        Silent::NotAsked => Leave::None,
+                        Silent::Failed => Leave::Silent(stamp),
+                    });
                 }
                 Ok(TierLeased::Granted(epochs)) => {
                     return Came::ToLoad(Leave::Granted { stamp, epochs, is_empty });

@@ -31,10 +31,16 @@ pub async fn tier_conformance<D: SharedTier>(tier: &D, namespace: &str) {
     let held = asking.lease(&users, 2, None, false).await;
     let is_held = matches!(held, TierLeased::Held(left) if left > Duration::ZERO && left <= EXCLUSIVE);
     asking.says("a lease that is held is nobody else's, and says for how long", is_held);
+    let again = asking.lease(&users, 1, None, false).await;
+    asking.says(
+        "but who did not hear that he has it may ask again",
+        again == TierLeased::Granted(epochs.clone()),
+    );
     let elsewhere = asking.lease(&orders, 3, None, false).await;
     asking.says("two groups share nothing", elsewhere == TierLeased::Granted(vec![stamp(3), stamp(3)]));
     asking.says("who does not hold the lease keeps nothing", !asking.put(&users, 2, &epochs).await);
     asking.says("who does, keeps his entry", asking.put(&users, 1, &epochs).await);
+    asking.says("and hears so again, where he did not hear it", asking.put(&users, 1, &epochs).await);
     let found = asking.get(&users).await;
     let entry = found.entry.clone().unwrap_or_default();
     asking.says("what was kept is found, whole", entry.whole && entry.bytes == bytes(1));

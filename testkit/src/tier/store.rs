@@ -231,6 +231,7 @@ impl TierStore {
             }
             if let Some(lease) = state.leases.get(&key(place))
                 && lease.value.exclusive > now
+                && lease.value.stamp != ask.stamp
             {
                 return TierLeased::Held(lease.value.exclusive - now);
             }
@@ -252,6 +253,9 @@ impl TierStore {
         let mut state = self.0.state.lock();
         state.expire();
         let (key, until) = (key(&ask.place), Instant::now() + ask.lifetime);
+        if state.entries.get(&key).is_some_and(|entry| entry.value.starts_with(&ask.stamp)) {
+            return TierKept::Kept;
+        }
         let is_mine = state.leases.get(&key).is_some_and(|lease| lease.value.stamp == ask.stamp);
         let names: Vec<_> = ask
             .place

@@ -11,7 +11,7 @@ use std::{
 use deadpool::managed::{Object, Pool, PoolError};
 use seawall::{
     call::Attempt,
-    downstream::{Failure, Stage},
+    downstream::{Failure, Reached, Stage},
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -43,6 +43,8 @@ pub(crate) struct Lanes {
     wake: Arc<Notify>,
     dialer: Arc<Dialer>,
     keeper: Cell<Option<AbortHandle>>,
+    /// Given up for good: there is no connection to wait for.
+    closed: Cell<bool>,
     /// Commands that were given a connection.
     commands: Arc<AtomicU64>,
 }
@@ -75,6 +77,7 @@ impl Lanes {
             wake: Arc::clone(&wake),
             dialer: Arc::clone(dialer),
             keeper: Cell::new(None),
+            closed: Cell::new(false),
             commands: dialer.figures().join(),
         });
         dialer.figures().most_shared.fetch_add(count, Relaxed);
@@ -137,6 +140,11 @@ impl Lanes {
     }
 
     async fn wait(&self) -> Result<Arc<Link>, Failure> {
+        // Nothing was sent, whichever way it ends here.
+        let closed = || failure::reset().reached(Reached::No);
+        if self.closed.get() {
+            return Err(closed());
+        }
         let (tell, told) = oneshot::channel();
         {
             let mut waiting = self.waiting.borrow_mut();
@@ -146,7 +154,7 @@ impl Lanes {
             waiting.push(tell);
         }
         self.wake.notify_one();
-        told.await.unwrap_or_else(|_| Err(failure::reset()))
+        told.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Gives up one connection: what it carries may end, and nothing more is put on it.
@@ -172,6 +180,7 @@ impl Lanes {
 
     /// Gives up all of them, for good.
     pub(crate) fn close(&self) {
+        self.closed.set(true);
         if let Some(keeper) = self.keeper.take() {
             keeper.abort();
         }

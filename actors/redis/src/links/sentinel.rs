@@ -53,9 +53,10 @@ async fn ask(dialer: &Dialer, sentinel: &Target, name: &str) -> Result<(u64, Tar
     command.arg("MASTER").arg(name);
     let said: Result<HashMap<String, String>, _> =
         command.query_async(&mut connected.connection.clone()).await;
-    let said = said.map_err(|error| match error.is_io_error() {
-        true => failure::of_handshake(&error, sentinel),
-        false => unknown(name),
+    // A name that it does not know is an ordinary error of its; others have a code of their own, and are about who asks.
+    let said = said.map_err(|error| match error.code() {
+        Some("ERR") => unknown(name),
+        _ => failure::of_handshake(&error, sentinel),
     })?;
     let number = |key: &str| said.get(key)?.parse().ok();
     let epoch = said.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);

@@ -44,7 +44,8 @@ return {entry, size, left, redis.call('MGET', unpack(KEYS, 2))}
 });
 
 /// Entry, lease, then epochs; the largest entry that is wanted, what a useless one begins with, the stamp, how long the lease
-/// is good for, how much of that is after it was the holder's alone, and whether to seize it.
+/// is good for, how much of that is after it was the holder's alone, and whether to seize it. Who asks twice with one stamp
+/// did not hear the first answer, and has it.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -59,7 +60,7 @@ if ARGV[6] == '0' then
     local lease = redis.call('GET', KEYS[2])
     if lease then
         local held = redis.call('PTTL', KEYS[2]) - (tonumber(string.sub(lease, 17)) or 0)
-        if held > 0 then
+        if held > 0 and string.sub(lease, 1, 16) ~= ARGV[3] then
             return {'held', held}
         end
     end
@@ -83,11 +84,15 @@ return {'granted', epochs}
 });
 
 /// Entry, lease, then epochs; the stamp, the entry, how long to keep it, and the epochs as they must be. An epoch that would
-/// not outlive the entry is kept for twice as long, so that not every put has to.
+/// not outlive the entry is kept for twice as long, so that not every put has to. One that is there already was put, and its
+/// answer lost.
 pub(super) static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 #!lua
+if redis.call('GETRANGE', KEYS[1], 0, 15) == ARGV[1] then
+    return 1
+end
 local lease = redis.call('GET', KEYS[2])
 if not lease or string.sub(lease, 1, 16) ~= ARGV[1] then
     return 0
@@ -132,7 +137,8 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
 #!lua flags=allow-oom
 local held = tonumber(ARGV[1])
 for i = 1, #KEYS / 2 do
-    local is_held = redis.call('GET', KEYS[i]) == 'held'
+    -- What is no string is nobody's epoch, and goes like any other.
+    local is_held = redis.pcall('GET', KEYS[i]) == 'held'
     if held > 0 then
         if not is_held or redis.call('PTTL', KEYS[i]) < held then
             redis.call('SET', KEYS[i], 'held', 'PX', held)
