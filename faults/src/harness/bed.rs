@@ -52,6 +52,8 @@ pub(crate) struct Bed {
     pub(crate) hostile: Option<Hostile>,
     /// Whether calls are left out that were due while all of this process stood still.
     pub(crate) forgets_pauses: bool,
+    /// The service that the load is on.
+    pub(crate) watched: &'static str,
 }
 
 /// An event, and when it was heard of.
@@ -93,6 +95,7 @@ pub(crate) struct Outcome {
     pub(crate) before: Resources,
     pub(crate) later: Resources,
     pub(crate) cut_off: usize,
+    watched: &'static str,
 }
 
 impl Bed {
@@ -139,6 +142,7 @@ impl Bed {
         let (subject, neighbour) = (service("subject"), service("neighbour"));
         let events = Arc::<Mutex<Vec<Seen>>>::default();
         let (mut stream, kept) = (runtime.events(), events.clone());
+        logs.begin();
         drop(actix_rt::spawn(async move {
             while let Some(event) = stream.next().await {
                 let mut kept = kept.lock();
@@ -163,6 +167,7 @@ impl Bed {
             neighbour_via: None,
             hostile: None,
             forgets_pauses: false,
+            watched: "subject",
         }
     }
 
@@ -230,7 +235,7 @@ impl Bed {
         fault: impl AsyncFnOnce(&Self),
         heal: impl AsyncFnOnce(&Self),
     ) -> Outcome {
-        let monitor = Monitor::watch(&self.runtime, "subject");
+        let monitor = Monitor::watch(&self.runtime, self.watched);
         let machine = Machine::watch(self.neighbours.addr());
         let start = now();
         let via = self.via.clone().unwrap_or_else(|| self.arbiters());
@@ -260,7 +265,7 @@ impl Bed {
 
     /// Runs no load on the service under test, but what `during` does with it; the neighbour has its own all the time.
     pub(crate) async fn play<T>(self, during: impl AsyncFnOnce(&Self) -> T) -> (T, Outcome) {
-        let monitor = Monitor::watch(&self.runtime, "subject");
+        let monitor = Monitor::watch(&self.runtime, self.watched);
         let machine = Machine::watch(self.neighbours.addr());
         let start = now();
         let via = self.neighbour_via.clone().unwrap_or_else(|| self.arbiters());
@@ -318,6 +323,7 @@ impl Bed {
             before,
             later,
             cut_off: drained.cut_off,
+            watched: self.watched,
         }
     }
 }
@@ -367,8 +373,8 @@ impl Outcome {
     /// What the service under test did.
     pub(crate) fn subject(&self) -> &ServiceSnapshot {
         self.snapshot
-            .service("subject")
-            .unwrap_or_else(|| panic!("no service `subject`: {:?}", self.snapshot))
+            .service(self.watched)
+            .unwrap_or_else(|| panic!("no service `{}`: {:?}", self.watched, self.snapshot))
     }
 }
 
