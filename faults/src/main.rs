@@ -18,6 +18,7 @@ mod driver;
 mod harness;
 mod network;
 mod options;
+mod postgres;
 mod process;
 mod redis;
 mod runtime;

@@ -319,7 +319,7 @@ impl Session {
         let failure = failure::of_request(error, self.access == Access::ReadWrite);
         // It moved, or is going away: what is idle is no better.
         if failure.blame() == Blame::Topology {
-            self.lease.condemn();
+            self.lease.condemn(failure.get_code() == Some("25006"));
         }
         if failure.has_reached() == Reached::No && self.has_committed() {
             return failure.reached(Reached::Maybe);

@@ -265,3 +265,36 @@ fn tls_is_what_libpq_means_by_its_modes() {
         }
     });
 }
+
+#[test]
+fn writes_that_a_read_only_server_refuses_do_not_cost_a_connection_each() {
+    with("retry = false\nbreaker = false", async |server, orders, runtime| {
+        let turn = |to: &str| {
+            server.sql(&format!("alter system set default_transaction_read_only = {to}"));
+            server.sql("select pg_reload_conf()");
+        };
+        server.sql("create table written (id int); grant all on written to app");
+        let write = || orders.send(Execute::new("insert into written values (1)"));
+        write().await.expect("it is made");
+        turn("on");
+        let (began, mut refused) = (Instant::now(), 0);
+        while refused < 100 {
+            match write().await {
+                // The server hears of its new settings when it comes to it.
+                Ok(_) => assert!(began.elapsed() < Duration::from_secs(5)),
+                Err(error) => {
+                    assert_eq!(failure(error).get_code(), Some("25006"));
+                    refused += 1;
+                }
+            }
+        }
+        let pool = snapshot(&runtime).pool.expect("it has one");
+        let at_most = 2 + began.elapsed().as_secs();
+        assert!((2..=at_most + 1).contains(&pool.created), "one each second: {pool:?}");
+        turn("off");
+        let back = Instant::now();
+        while write().await.is_err() {
+            assert!(back.elapsed() < Duration::from_secs(5));
+        }
+    });
+}

@@ -54,7 +54,7 @@ pub(crate) struct Bed {
     /// Whether calls are left out that were due while all of this process stood still.
     pub(crate) forgets_pauses: bool,
     /// The service that the load is on, and whose figures are judged.
-    watched: &'static str,
+    pub(crate) watched: &'static str,
 }
 
 /// An event, and when it was heard of.
@@ -98,6 +98,7 @@ pub(crate) struct Outcome {
     pub(crate) before: Resources,
     pub(crate) later: Resources,
     pub(crate) cut_off: usize,
+    watched: &'static str,
 }
 
 impl Bed {
@@ -143,6 +144,7 @@ impl Bed {
         };
         let (subject, neighbour) = (service("subject"), service("neighbour"));
         let events = Arc::<Mutex<Vec<Seen>>>::default();
+        logs.begin();
         hear(&runtime, &events);
         let callers = vec![actix_rt::Arbiter::new(), actix_rt::Arbiter::new()];
         Self {
@@ -328,6 +330,7 @@ impl Bed {
             before,
             later,
             cut_off: drained.cut_off,
+            watched: self.watched,
         }
     }
 }

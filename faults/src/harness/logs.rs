@@ -37,6 +37,11 @@ impl Logs {
         logs
     }
 
+    /// Counts no line that was written until now: those of the start, whose events nobody hears yet.
+    pub(crate) fn begin(&self) {
+        self.0.lock().count = 0;
+    }
+
     pub(crate) fn lines(&self) -> Lines {
         self.0.lock().clone()
     }

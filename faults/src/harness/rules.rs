@@ -202,7 +202,7 @@ impl Rules {
         report.at_most("I6 threads", outcome.later.threads, outcome.before.threads);
         report.at_most("I6 calls in flight", outcome.peaks.in_flight, self.max_in_flight);
         report.at_most("I6 calls in the queue", outcome.peaks.waiting, self.max_queue);
-        let bulkhead = outcome.snapshot.service(outcome.watched).and_then(|service| service.bulkhead);
+        let bulkhead = outcome.subject().bulkhead;
         let held = bulkhead.map_or(0, |bulkhead| bulkhead.in_flight + bulkhead.waiting);
         report.exactly("I6 places still held", held, 0);
     }
@@ -243,10 +243,7 @@ impl Rules {
     }
 
     fn honest(&self, outcome: &Outcome, report: &mut Report) {
-        let Some(service) = outcome.snapshot.service(outcome.watched) else {
-            report.holds("I8 the service's figures", false, "none", "there");
-            return;
-        };
+        let service = outcome.subject();
         let total =
             |count: fn(&seawall::runtime::CallSnapshot) -> u64| service.calls.iter().map(count).sum::<u64>();
         if self.books {

@@ -117,10 +117,12 @@ impl Lease {
         *self.timeout.lock() = None;
     }
 
-    /// Closes all connections to this server once they are idle: it is not what it was.
-    pub(crate) fn condemn(&self) {
-        if let Some(pool) = self.object.as_ref().and_then(Object::pool) {
-            pool.manager().condemn();
+    /// Closes all connections to this server once they are idle: it goes away, or takes no writes any more.
+    pub(crate) fn condemn(&self, read_only: bool) {
+        let Some(pool) = self.object.as_ref().and_then(Object::pool) else { return };
+        match read_only {
+            true => pool.manager().outdate(self),
+            false => pool.manager().condemn(),
         }
     }
 

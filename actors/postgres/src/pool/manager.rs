@@ -29,9 +29,14 @@ pub(crate) struct Manager {
     lifetime: Duration,
     /// Connections of an earlier one are not lent any more.
     generation: AtomicU64,
+    /// When one of them was told last that its server takes no writes.
+    outdated: Mutex<Option<Instant>>,
     /// What was used before this moment is asked whether it lives, since another did not.
     suspicion: Mutex<Option<Instant>>,
 }
+
+/// Between two of those.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// How long a suspected connection has to show that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
@@ -54,6 +59,7 @@ impl Manager {
             statements,
             lifetime,
             generation: AtomicU64::new(0),
+            outdated: Mutex::new(None),
             suspicion: Mutex::new(None),
         }
     }
@@ -61,6 +67,19 @@ impl Manager {
     /// None of the connections that there are is lent any more.
     pub(super) fn condemn(&self) {
         self.generation.fetch_add(1, Relaxed);
+    }
+
+    /// This connection's server takes no writes any more: none is lent that is as old.
+    ///
+    /// That is once a second at most: where new ones are no better, each write that is refused would else cost a pool.
+    pub(super) fn outdate(&self, connection: &Connection) {
+        let mut outdated = self.outdated.lock();
+        let now = Instant::now();
+        let is_due = outdated.is_none_or(|at| now >= at + BETWEEN);
+        if is_due && connection.generation == self.generation.load(Relaxed) {
+            *outdated = Some(now);
+            self.condemn();
+        }
     }
 
     /// One of the connections did not answer in time: none is trusted that has been idle since.

@@ -49,7 +49,15 @@ struct Holding {
 }
 
 const HOLD: Duration = Duration::from_millis(250);
-const LONGEST_HOLD: Duration = Duration::from_secs(4);
+/// Callers wait for no longer than this once the server has places again.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+impl Holding {
+    fn lengthen(&mut self, now: Instant) {
+        self.for_ = if self.for_.is_zero() { HOLD } else { (self.for_ * 2).min(LONGEST_HOLD) };
+        self.until = Some(now + self.for_);
+    }
+}
 
 /// Statements that may be in the course of being cancelled at once.
 const CANCELS: usize = 8;
@@ -145,8 +153,7 @@ impl Shared {
     pub(crate) fn dialled(&self, full: bool) {
         let mut holding = self.holding.lock();
         if full {
-            holding.for_ = if holding.for_.is_zero() { HOLD } else { (holding.for_ * 2).min(LONGEST_HOLD) };
-            holding.until = Some(Instant::now() + holding.for_);
+            holding.lengthen(Instant::now());
         } else {
             *holding = Holding::default();
         }
@@ -192,5 +199,27 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_server_is_tried_seldom_and_a_free_one_found_within_a_second() {
+        let start = Instant::now();
+        let (mut holding, mut tries) = (Holding::default(), vec![start]);
+        while tries.len() < 20 {
+            let now = tries[tries.len() - 1];
+            holding.lengthen(now);
+            tries.extend(holding.until);
+        }
+        let longest = tries.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert_eq!(longest, Some(Duration::from_secs(1)));
+        for from in &tries {
+            let within = |at: &&Instant| (*from..*from + Duration::from_secs(1)).contains(at);
+            assert!(tries.iter().filter(within).count() <= 5);
+        }
     }
 }
