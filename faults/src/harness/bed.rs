@@ -98,7 +98,6 @@ pub(crate) struct Outcome {
     pub(crate) before: Resources,
     pub(crate) later: Resources,
     pub(crate) cut_off: usize,
-    watched: &'static str,
 }
 
 impl Bed {
@@ -330,7 +329,6 @@ impl Bed {
             before,
             later,
             cut_off: drained.cut_off,
-            watched: self.watched,
         }
     }
 }
