@@ -127,6 +127,7 @@ pub(super) fn rules() -> Rules {
         amplification: false,
         attempts_arrive: false,
         writes: false,
+        max_in_flight: MAX,
         ..Rules::default()
     }
 }
