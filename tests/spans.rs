@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use seawall::{
-    Failure, Runtime,
+    Failure, Runtime, Service,
     downstream::{Blame, Symptom},
 };
 use seawall_testkit::{Ask, Behaviour, Reaction, Scripted, virtual_time};
@@ -47,6 +47,21 @@ async fn busy() {
     users.reopen();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(runtime.drain().await.cut_off, 0);
+}
+
+/// A runtime with a service `users` of this behaviour, and the service.
+async fn scripted(behaviour: Behaviour, settings: &str) -> (Runtime, Service<Scripted>) {
+    let runtime = Runtime::builder()
+        .kind::<Scripted>()
+        .extension("users", behaviour)
+        .parse(format!("[services.users]\nkind = \"scripted\"\n{settings}"))
+        .expect("TOML")
+        .current_thread()
+        .start()
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let users = runtime.service::<Scripted>("users").expect("there");
+    (runtime, users)
 }
 
 /// A subscriber that remembers spans with their fields, and the texts of events.
@@ -144,16 +159,7 @@ fn the_last_unanswered_calls_are_told_too() {
         let _listening = tracing::subscriber::set_default(listener);
         let down = Failure::new(Blame::Downstream, "the connection broke");
         let behaviour = Behaviour::new(move |_| Reaction::Fail(down.clone()));
-        let runtime = Runtime::builder()
-            .kind::<Scripted>()
-            .extension("users", behaviour)
-            .parse("[services.users]\nkind = \"scripted\"\nretry = false\nbreaker = false")
-            .expect("TOML")
-            .current_thread()
-            .start()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let users = runtime.service::<Scripted>("users").expect("there");
+        let (runtime, users) = scripted(behaviour, "retry = false\nbreaker = false").await;
         let rest =
             || told.events.lock().iter().filter(|line| line.starts_with("unanswered calls failed")).count();
         (0..3).for_each(|id| users.do_send(Ask(id)));
@@ -181,16 +187,7 @@ fn an_attempts_span_ends_with_it() {
         let first = down.clone();
         let behaviour = Behaviour::new(move |_| Reaction::Fail(first.clone()));
         let retrying = behaviour.clone();
-        let runtime = Runtime::builder()
-            .kind::<Scripted>()
-            .extension("users", behaviour)
-            .parse("[services.users]\nkind = \"scripted\"\nretry = { backoff = \"1s\", jitter = \"none\" }")
-            .expect("TOML")
-            .current_thread()
-            .start()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let users = runtime.service::<Scripted>("users").expect("there");
+        let (runtime, users) = scripted(behaviour, "retry = { backoff = \"1s\", jitter = \"none\" }").await;
         let (closed, call) = (
             told.closed.clone(),
             tokio::task::spawn_local(async move { users.send(Ask(1)).await.map(drop) }),
